@@ -1,0 +1,419 @@
+// bench_socketmap_load: closed-loop socketmap clients, as Postfix's smtp(8)
+// processes are: each connection has exactly one request outstanding and sends
+// the next when the reply is in.
+//
+// Every reply must be one well-formed netstring and is counted by its verb. The
+// result is one line of JSON on stdout: requests a second, latency quantiles in
+// microseconds, the counts, and for each --pid its CPU seconds and memory.
+//
+// Two modes. By default keys are drawn (uniformly or by Zipf's law) until the
+// time is up: this measures cached answers. With --once each key is sent once,
+// in order, and the run ends with the last reply: this measures lookups.
+//
+// Limits: one thread. When it is busier than the server it measures itself;
+// compare the server's cpu_seconds with elapsed_seconds to tell.
+
+#include <getopt.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <memory>
+#include <random>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tests/bench/endpoint.h"
+#include "tests/bench/histogram.h"
+#include "tests/bench/process_usage.h"
+
+namespace {
+
+constexpr char kUsage[] =
+    "usage: bench_socketmap_load --socket unix:PATH|inet:HOST:PORT\n"
+    "         (--keys FILE | --domains N [--pattern d%d.example.test])\n"
+    "         [--map NAME] [--connections N] [--idle N] [--pid PID]...\n"
+    "         [--seconds S] [--warmup S] [--uniform | --zipf EXPONENT]\n"
+    "         [--once]";
+
+constexpr int kMaxEvents = 512;
+constexpr size_t kReadBytes = 128 * 1024;  // Postfix takes 100,000 of them
+constexpr size_t kDraws = 1 << 20;         // drawn ahead, then repeated
+constexpr double kGiveUpSeconds = 600;     // --once without --seconds
+
+struct Options {
+  std::string socket;
+  std::string map = "policy";
+  std::string keys_file;
+  std::string pattern = "d%d.example.test";
+  int domains = 0;
+  int connections = 1;
+  int idle = 0;
+  double seconds = 0;
+  double warmup = 0;
+  double zipf = 0;  // 0: uniform
+  bool once = false;
+  std::vector<int> pids;
+};
+
+int64_t Now() {
+  return std::chrono::steady_clock::now().time_since_epoch() /
+         std::chrono::nanoseconds(1);
+}
+
+int64_t Nanoseconds(double seconds) {
+  return static_cast<int64_t>(seconds * 1e9);
+}
+
+// --- Requests ---------------------------------------------------------------
+
+std::vector<std::string> LoadKeys(const Options& options) {
+  std::vector<std::string> keys;
+  if (!options.keys_file.empty()) {
+    std::ifstream file(options.keys_file);
+    if (!file) DieErrno(options.keys_file);
+    for (std::string line; std::getline(file, line);) keys.push_back(line);
+  }
+  size_t mark = options.pattern.find("%d");
+  if (mark == std::string::npos) DieUsage("--pattern needs a %d");
+  for (int i = 0; i < options.domains; ++i) {
+    std::string key = options.pattern;
+    keys.push_back(key.replace(mark, 2, std::to_string(i)));
+  }
+  if (keys.empty()) DieUsage(kUsage);
+  return keys;
+}
+
+// Ready-made requests and the order in which they are sent.
+class RequestSource {
+ public:
+  explicit RequestSource(const Options& options) : once_(options.once) {
+    for (const std::string& key : LoadKeys(options)) {
+      std::string text = options.map + " " + key;
+      requests_.push_back(std::to_string(text.size()) + ":" + text + ",");
+    }
+    if (!once_ && requests_.size() > 1) DrawOrder(options.zipf);
+  }
+
+  // The next request, or nullptr when each was sent once and that is enough.
+  const std::string* Next() {
+    if (once_) return next_ < requests_.size() ? &requests_[next_++] : nullptr;
+    if (order_.empty()) return &requests_.front();
+    return &requests_[order_[next_++ % kDraws]];
+  }
+
+  size_t size() const { return requests_.size(); }
+
+ private:
+  void DrawOrder(double exponent) {
+    std::vector<double> sums;  // of the keys' weights, for a binary search
+    double sum = 0;
+    for (size_t rank = 1; rank <= requests_.size(); ++rank) {
+      sums.push_back(sum += std::pow(static_cast<double>(rank), -exponent));
+    }
+    std::mt19937_64 random(1);  // the same order in every run
+    std::uniform_real_distribution<double> point(0, sum);
+    for (size_t i = 0; i < kDraws; ++i) {
+      auto found = std::upper_bound(sums.begin(), sums.end(), point(random));
+      if (found == sums.end()) --found;
+      order_.push_back(static_cast<uint32_t>(found - sums.begin()));
+    }
+  }
+
+  bool once_;
+  std::vector<std::string> requests_;
+  std::vector<uint32_t> order_;
+  size_t next_ = 0;
+};
+
+// --- Replies ----------------------------------------------------------------
+
+enum class Framing { kWhole, kPartial, kBroken };
+
+// Whether `bytes` is exactly one netstring; if so, `payload` is what it holds.
+Framing ParseReply(std::string_view bytes, std::string_view* payload) {
+  size_t length = 0;
+  size_t digits = 0;
+  while (digits < bytes.size() && bytes[digits] >= '0' &&
+         bytes[digits] <= '9') {
+    length = length * 10 + static_cast<size_t>(bytes[digits++] - '0');
+    if (digits > 6) return Framing::kBroken;
+  }
+  if (digits > 1 && bytes[0] == '0') return Framing::kBroken;
+  if (digits == bytes.size()) return Framing::kPartial;
+  if (digits == 0 || bytes[digits] != ':') return Framing::kBroken;
+  size_t whole = digits + 1 + length + 1;
+  if (bytes.size() < whole) return Framing::kPartial;
+  if (bytes.size() > whole || bytes.back() != ',') return Framing::kBroken;
+  *payload = bytes.substr(digits + 1, length);
+  return Framing::kWhole;
+}
+
+enum Verb {
+  kOkSecure,
+  kOkDaneOnly,
+  kOkDane,
+  kOkOther,
+  kNotFound,
+  kTemp,
+  kPerm,
+  kBad,     // no netstring, or no verb that Postfix knows
+  kClosed,  // the server closed a connection
+  kVerbs
+};
+
+constexpr std::array<const char*, kVerbs> kVerbNames = {
+    "ok_secure", "ok_dane_only", "ok_dane", "ok_other", "notfound",
+    "temp",      "perm",         "bad",     "closed"};
+
+Verb ClassifyReply(std::string_view payload) {
+  if (payload.starts_with("OK ")) {
+    std::string_view level = payload.substr(3);
+    level = level.substr(0, level.find(' '));
+    if (level == "secure") return kOkSecure;
+    if (level == "dane-only") return kOkDaneOnly;
+    if (level == "dane") return kOkDane;
+    return level.empty() ? kBad : kOkOther;
+  }
+  if (payload == "NOTFOUND ") return kNotFound;
+  if (payload.starts_with("TEMP ")) return kTemp;
+  return payload.starts_with("PERM ") ? kPerm : kBad;
+}
+
+// --- The loop ---------------------------------------------------------------
+
+struct Connection {
+  int fd = -1;
+  int64_t sent_at = 0;
+  std::string partial;  // what has come of a reply that came in pieces
+};
+
+class Load {
+ public:
+  explicit Load(const Options& options)
+      : options_(options), source_(options), epoll_(epoll_create1(0)) {
+    OpenConnections();
+  }
+
+  void Run();
+  void Print() const;
+
+ private:
+  void OpenConnections();
+  void Start();
+  void Poll(int64_t until);
+  void SendNext(Connection& connection, int64_t now);
+  void OnReadable(Connection& connection);
+  void OnReply(Connection& connection, Verb verb);
+  void Close(Connection& connection);
+
+  const Options& options_;
+  RequestSource source_;
+  int epoll_;
+  std::vector<Connection> connections_;
+  std::vector<char> buffer_ = std::vector<char>(kReadBytes);
+  int busy_ = 0;  // connections that wait for a reply
+  Histogram latency_;
+  std::array<uint64_t, kVerbs> counts_ = {};
+  std::unique_ptr<UsageMeter> meter_;
+  int64_t started_at_ = 0;
+  int64_t ended_at_ = 0;
+  std::string usage_json_;
+};
+
+void Load::OpenConnections() {
+  for (int i = 0; i < options_.idle; ++i) Connect(options_.socket);
+  connections_.resize(static_cast<size_t>(options_.connections));
+  for (Connection& connection : connections_) {
+    connection.fd = Connect(options_.socket);
+    epoll_event event = {};
+    event.events = EPOLLIN;
+    event.data.ptr = &connection;
+    epoll_ctl(epoll_, EPOLL_CTL_ADD, connection.fd, &event);
+  }
+}
+
+void Load::Start() {
+  latency_.Clear();
+  counts_.fill(0);
+  meter_ = std::make_unique<UsageMeter>(options_.pids);
+  started_at_ = Now();
+}
+
+void Load::Run() {
+  if (options_.once) Start();
+  for (Connection& connection : connections_) SendNext(connection, Now());
+  if (!options_.once) {
+    Poll(Now() + Nanoseconds(options_.warmup));
+    Start();
+  }
+  Poll(started_at_ + Nanoseconds(options_.seconds));
+  ended_at_ = Now();
+  usage_json_ = meter_->Json();
+}
+
+// Returns when the time is up or nobody waits for a reply any more.
+void Load::Poll(int64_t until) {
+  epoll_event events[kMaxEvents];
+  while (busy_ > 0 && Now() < until) {
+    int ready = epoll_wait(epoll_, events, kMaxEvents, 10);
+    for (int i = 0; i < ready; ++i) {
+      OnReadable(*static_cast<Connection*>(events[i].data.ptr));
+    }
+  }
+}
+
+void Load::SendNext(Connection& connection, int64_t now) {
+  const std::string* request = source_.Next();
+  if (request == nullptr) return;
+  connection.sent_at = now;
+  ++busy_;
+  ssize_t sent =
+      send(connection.fd, request->data(), request->size(), MSG_NOSIGNAL);
+  if (sent != static_cast<ssize_t>(request->size())) Close(connection);
+}
+
+void Load::OnReadable(Connection& connection) {
+  ssize_t got = read(connection.fd, buffer_.data(), buffer_.size());
+  if (got < 0 && errno == EAGAIN) return;
+  if (got <= 0) return Close(connection);
+  std::string_view bytes(buffer_.data(), static_cast<size_t>(got));
+  if (!connection.partial.empty()) bytes = connection.partial.append(bytes);
+  std::string_view payload;
+  Framing framing = ParseReply(bytes, &payload);
+  if (framing == Framing::kWhole) {
+    OnReply(connection, ClassifyReply(payload));
+  } else if (framing == Framing::kBroken) {
+    ++counts_[kBad];
+    Close(connection);
+  } else if (connection.partial.empty()) {
+    connection.partial = bytes;
+  }
+}
+
+void Load::OnReply(Connection& connection, Verb verb) {
+  int64_t now = Now();
+  latency_.Record(now - connection.sent_at);
+  ++counts_[verb];
+  --busy_;
+  connection.partial.clear();
+  SendNext(connection, now);
+}
+
+void Load::Close(Connection& connection) {
+  ++counts_[kClosed];
+  --busy_;
+  close(connection.fd);
+}
+
+void Load::Print() const {
+  double elapsed = static_cast<double>(ended_at_ - started_at_) / 1e9;
+  double replies = static_cast<double>(latency_.count());
+  std::printf(
+      "{\"requests_per_second\":%.1f,\"p50_us\":%.1f,\"p99_us\":%.1f,"
+      "\"max_us\":%.1f,\"elapsed_seconds\":%.3f,\"replies\":%.0f,"
+      "\"unanswered\":%zu",
+      replies / elapsed, latency_.QuantileMicroseconds(0.5),
+      latency_.QuantileMicroseconds(0.99), latency_.MaxMicroseconds(), elapsed,
+      replies, options_.once ? source_.size() - latency_.count() : 0);
+  for (size_t i = 0; i < kVerbs; ++i) {
+    std::printf(",\"%s\":%llu", kVerbNames[i],
+                static_cast<unsigned long long>(counts_[i]));
+  }
+  std::printf(",\"processes\":%s}\n", usage_json_.c_str());
+}
+
+// --- Command line -----------------------------------------------------------
+
+void SetOption(Options& options, char name) {
+  switch (name) {
+    case 's':
+      options.socket = optarg;
+      break;
+    case 'm':
+      options.map = optarg;
+      break;
+    case 'k':
+      options.keys_file = optarg;
+      break;
+    case 'd':
+      options.domains = std::atoi(optarg);
+      break;
+    case 'p':
+      options.pattern = optarg;
+      break;
+    case 'c':
+      options.connections = std::atoi(optarg);
+      break;
+    case 'i':
+      options.idle = std::atoi(optarg);
+      break;
+    case 't':
+      options.seconds = std::atof(optarg);
+      break;
+    case 'w':
+      options.warmup = std::atof(optarg);
+      break;
+    case 'z':
+      options.zipf = std::atof(optarg);
+      break;
+    case 'u':
+      options.zipf = 0;
+      break;
+    case 'o':
+      options.once = true;
+      break;
+    case 'P':
+      options.pids.push_back(std::atoi(optarg));
+      break;
+    default:
+      DieUsage(kUsage);
+  }
+}
+
+Options ParseOptions(int argc, char** argv) {
+  static const option kLongOptions[] = {
+      {"socket", required_argument, nullptr, 's'},
+      {"map", required_argument, nullptr, 'm'},
+      {"keys", required_argument, nullptr, 'k'},
+      {"domains", required_argument, nullptr, 'd'},
+      {"pattern", required_argument, nullptr, 'p'},
+      {"connections", required_argument, nullptr, 'c'},
+      {"idle", required_argument, nullptr, 'i'},
+      {"seconds", required_argument, nullptr, 't'},
+      {"warmup", required_argument, nullptr, 'w'},
+      {"zipf", required_argument, nullptr, 'z'},
+      {"uniform", no_argument, nullptr, 'u'},
+      {"once", no_argument, nullptr, 'o'},
+      {"pid", required_argument, nullptr, 'P'},
+      {nullptr, 0, nullptr, 0}};
+  Options options;
+  int name;
+  while ((name = getopt_long(argc, argv, "", kLongOptions, nullptr)) != -1) {
+    SetOption(options, static_cast<char>(name));
+  }
+  if (options.socket.empty() || options.connections < 1 || optind < argc) {
+    DieUsage(kUsage);
+  }
+  if (options.seconds <= 0) options.seconds = options.once ? kGiveUpSeconds : 3;
+  return options;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options = ParseOptions(argc, argv);
+  RaiseFileLimit();
+  Load load(options);
+  load.Run();
+  load.Print();
+}
