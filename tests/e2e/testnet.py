@@ -1,0 +1,143 @@
+"""The parts of the test internet put together; see `internet`.
+
+Internet(folder).start() is called once, inside the private namespaces, by
+`internet`. Programs that run inside find the same object with
+Internet.running(): they may publish() a changed Domain or ask for another
+resolver.
+"""
+
+import json
+import os
+import pathlib
+import pickle
+import socket
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import policyhosts
+import world
+from certs import Certificates
+from nameservers import NameServers
+from policyhosts import PolicyHosts
+from sender import Sender
+
+HERE = pathlib.Path(__file__).resolve().parent
+START_LIMIT = 20  # seconds; it takes about 2
+
+
+def wait_for(condition, seconds, what):
+    """Polls until condition() is true; its value, or TimeoutError."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {seconds} s")
+        time.sleep(0.02)
+    return value
+
+
+def listening(address, port):
+    try:
+        socket.create_connection((address, port), timeout=1).close()
+        return True
+    except OSError:
+        return False
+
+
+class Internet:
+    def __init__(self, folder):
+        self.folder = folder
+        self.log = folder / "log"
+        self.mail = folder / "mail"
+        self.certificates = Certificates(folder / "certs")
+        self.names = NameServers(folder / "dns", self.log, self.certificates)
+        self.web = PolicyHosts(folder / "web", self.log, self.certificates)
+        self.sender = Sender(self.log, self.certificates.ca)
+
+    @staticmethod
+    def running():
+        folder = pathlib.Path(os.environ["TESTNET_DIR"])
+        return pickle.loads((folder / "internet.pickle").read_bytes())
+
+    def start(self, etc_postfix):
+        self.log.mkdir()
+        self.mail.mkdir()
+        self.certificates.create_ca()
+        self.sender.create(etc_postfix)
+        with ThreadPoolExecutor(1) as pool:  # the slowest, beside the others
+            sender = pool.submit(self.sender.start)
+            self._start_servers()
+            sender.result()
+        (self.folder / "internet.pickle").write_bytes(pickle.dumps(self))
+
+    def _start_servers(self):
+        self.names.create()
+        self._spawn("knot", self.names.knot_command())
+        self._wait_listening(world.NAME_SERVER, 53)
+        self._spawn("unbound", self.names.unbound_command())
+        self.certificates.create(
+            {(h.name, h.smtp) for h in world.HOSTS.values() if has_tls(h)} |
+            {policyhosts.certificate(d) for d in world.DOMAINS if d.sts})
+        self.web.create()
+        self._spawn("nginx", self.web.command())
+        self._spawn("receivers", self._receivers_command())
+        self._wait_listening(world.POLICY_HOST, 443)
+        self._wait_listening((world.V4 + "100", world.V6 + "100"), 25)
+        self._wait_resolving("127.0.0.1")
+
+    def environment(self):
+        return {"TESTNET_DIR": str(self.folder),
+                "TESTNET_LOG": str(self.log),
+                "TESTNET_MAIL": str(self.mail),
+                "TESTNET_CA": str(self.certificates.ca)}
+
+    def publish(self, domain):
+        """Makes a changed Domain visible: its policy first, then its zone."""
+        if domain.sts:
+            self.web.update(domain)
+        self.names.update(domain)
+
+    def resolver(self, address, validating=True):
+        """Starts one more Unbound; returns its process."""
+        process = self._spawn(f"unbound-{address}",
+                              self.names.unbound_command(address, validating))
+        self._wait_resolving(address)
+        return process
+
+    def _spawn(self, name, command):
+        with open(self.log / f"{name}.out", "wb") as log:
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL,
+                                    stdout=log, stderr=log)
+
+    def _receivers_command(self):
+        hosts = {}
+        for host in world.HOSTS.values():
+            certificate = self.certificates.path(host.name, host.smtp)
+            for address in host.addresses() if host.smtp != "off" else ():
+                hosts[address] = {
+                    "name": host.name,
+                    "certificate": str(certificate) if has_tls(host) else None}
+        config = self.folder / "receivers.json"
+        config.write_text(json.dumps({
+            "key": str(self.certificates.key), "folder": str(self.mail),
+            "log": str(self.log / "received.jsonl"), "hosts": hosts,
+            "ports": sorted({h.port for h in world.HOSTS.values()})}))
+        (self.log / "received.jsonl").touch()
+        return ["/usr/bin/python3", "-B", HERE / "receivers.py", config]
+
+    def _wait_listening(self, addresses, port):
+        for address in addresses:
+            wait_for(lambda: listening(address, port), START_LIMIT,
+                     f"[{address}]:{port}")
+
+    def _wait_resolving(self, address):
+        def resolves():
+            answer = subprocess.run(
+                ["kdig", "+retry=0", "+time=1", "@" + address, "test", "SOA"],
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE).stdout
+            return b"status: NOERROR" in answer
+        wait_for(resolves, START_LIMIT, f"resolver on {address}")
+
+
+def has_tls(host):
+    return host.smtp not in ("plain", "off") and not host.cname
