@@ -1,0 +1,81 @@
+#!/usr/bin/python3
+"""drip_server.py TLS_FOLDER: policy hosts that never finish.
+
+Takes any number of TLS connections on port 443 with the certificates that
+internet.py made, reads the request, and answers one byte a second. What it
+stands for: 1,000 hostile or broken policy hosts, each of which a policy daemon
+must wait for without making anybody else wait.
+
+Contract: prints `dripping N` once a second, N being the open connections. Runs
+until killed. The bytes are spread over the second, so that this program does
+not itself cause bursts.
+"""
+
+import asyncio
+import re
+import ssl
+import sys
+from pathlib import Path
+
+SLICES = 50     # a second's bytes are sent in so many groups
+HEADER = (b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+          b"Content-Length: 60000\r\n\r\n")
+
+
+def new_context(folder, number=0):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / f"{number}.pem", folder / "host.key")
+    return context
+
+
+class DripServer:
+    def __init__(self, folder):
+        self.folder = folder
+        self.contexts = {}      # by certificate number
+        self.clients = {}       # writer -> position in the answer
+
+    def choose_certificate(self, connection, name, _):
+        """Certificate N holds the names numbered 10 N to 10 N + 9."""
+        digits = re.match(r"mta-sts\.s(\d+)\d\.", name or "")
+        number = int(digits[1]) if digits else 0
+        if number not in self.contexts:
+            self.contexts[number] = new_context(self.folder, number)
+        connection.context = self.contexts[number]
+
+    async def serve(self, reader, writer):
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            self.clients[writer] = 0
+            await reader.read()     # returns when the client gives up
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        self.clients.pop(writer, None)
+        writer.close()
+
+    async def drip(self):
+        while True:
+            clients = list(self.clients)
+            for start in range(SLICES):
+                for writer in clients[start::SLICES]:
+                    self.send_byte(writer)
+                await asyncio.sleep(1 / SLICES)
+            print("dripping", len(self.clients), flush=True)
+
+    def send_byte(self, writer):
+        position = self.clients.get(writer)
+        if position is not None:
+            writer.write(HEADER[position:position + 1] or b"#")
+            self.clients[writer] = position + 1
+
+
+async def main():
+    server = DripServer(Path(sys.argv[1]))
+    context = new_context(server.folder)
+    context.sni_callback = server.choose_certificate
+    await asyncio.start_server(server.serve, ["0.0.0.0", "::"], 443,
+                               ssl=context, backlog=4096)
+    await server.drip()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
