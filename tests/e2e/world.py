@@ -222,7 +222,7 @@ DOMAINS = [
     Domain("txt-two", "two _mta-sts records", hosts=one(smtp="wrong-name"),
            sts=Sts(txt=("v=STSv1; id=1", "v=STSv1; id=2"))),
     # --- both --------------------------------------------------------------
-    Domain("both", "DANE and enforce, both fit", "signed", one(tlsa=MATCH),
+    Domain("both", "enforce, both fit", "signed", one(tlsa=MATCH),
            sts=Sts()),
     Domain("both-dane-bad", "enforce fits, DANE does not: DANE counts",
            "signed", one(tlsa=("mismatch",)), sts=Sts()),

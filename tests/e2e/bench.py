@@ -1,0 +1,63 @@
+"""What a program that runs inside the test internet works with: Bench, enter().
+"""
+
+import os
+import pathlib
+import sys
+
+import sender
+from daemon import Daemon
+from maillog import MailLog
+from testnet import HERE, Internet, wait_for
+
+DEFAULT_BINARY = os.environ.get(
+    "POSTERN_POLICY", HERE.parent.parent / "build/dev/postern-policy")
+MAIL_LIMIT = 30  # seconds until Postfix has tried a message
+
+
+class Bench:
+    """What a case works with."""
+
+    def __init__(self, binary):
+        self.binary = binary
+        self.internet = Internet.running()
+        self.log = MailLog(self.internet.log)
+        self.sent = 0
+        self.last = None  # the last recipient
+
+    def daemon(self, name, **overrides):
+        """A Daemon with its own log; overrides: section__key=value."""
+        return Daemon(self.binary, name, self.internet.log,
+                      self.internet.certificates.ca, **overrides)
+
+    def send(self, domain):
+        """Sends a message to a recipient of its own, which is returned."""
+        self.sent += 1
+        self.last = f"user{self.sent}@{domain}"
+        sender.send(self.last)
+        return self.last
+
+    def wait(self, recipient):
+        return wait_for(lambda: self.log.delivery(recipient), MAIL_LIMIT,
+                        f"delivery to {recipient}")
+
+    def send_and_wait(self, domain):
+        return self.wait(self.send(domain))
+
+
+def enter(script, binary, logs=None):
+    """The checked path of the binary, inside the test internet.
+
+    Outside of it, starts one that runs the script again, and does not return.
+    """
+    binary = pathlib.Path(binary).resolve()
+    if not os.access(binary, os.X_OK):
+        print(f"no program {binary}: build it, or say --daemon PATH",
+              file=sys.stderr)
+        sys.exit(2)
+    if "TESTNET_DIR" not in os.environ:
+        internet = str(HERE / "internet")
+        options = ["--logs", logs] if logs else []
+        os.execv(internet, [internet, *options, "--",
+                            os.path.abspath(script), *sys.argv[1:]])
+    return binary

@@ -1,0 +1,112 @@
+"""Starts and stops postern-policy, and asks it questions over its socket."""
+
+import pathlib
+import signal
+import socket
+import subprocess
+
+import world
+from sender import SOCKET
+from testnet import wait_for
+
+START_LIMIT = 10  # seconds
+STOP_LIMIT = 15  # answer_timeout, and some
+ASK_LIMIT = 20
+
+
+def settings(ca, overrides):
+    """The configuration, {section.key: value}; None leaves a key out."""
+    values = {
+        "policy.listen": f"unix:{SOCKET}",
+        "policy.answer_timeout": "8s",
+        "policy.socket_group": "postfix",
+        "dns.server": "127.0.0.1",
+        "sts.ca_file": ca,
+        "sts.port": "443",
+        "sts.allow_private": f"{world.V4}0/24,{world.V6}/32",
+        "log.level": "debug",
+        **overrides}
+    return {key: v for key, v in values.items() if v is not None}
+
+
+def config_text(values):
+    lines = []
+    for section in dict.fromkeys(key.partition(".")[0] for key in values):
+        lines.append(f"[{section}]")
+        lines += [f"{key.partition('.')[2]} = {value}"
+                  for key, value in values.items()
+                  if key.startswith(section + ".")]
+    return "\n".join(lines) + "\n"
+
+
+class Daemon:
+    """One configuration of postern-policy serve; may be started repeatedly.
+
+    Its log goes to NAME.log in the folder of logs, its state to a folder of
+    its own.
+    """
+
+    def __init__(self, binary, name, log_folder, ca, **overrides):
+        self.binary = binary
+        self.log = pathlib.Path(log_folder) / f"{name}.log"
+        self.config = self.log.with_suffix(".conf")
+        self.config.write_text(config_text(settings(ca, {
+            key.replace("__", "."): v for key, v in overrides.items()})))
+        self.process = None
+
+    def start(self):
+        offset = self.log.stat().st_size if self.log.exists() else 0
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                [self.binary, "serve", "--config", self.config],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+        def ready():
+            if self.process.poll() is not None:
+                raise RuntimeError(f"{self.binary} ended with status "
+                                   f"{self.process.returncode}: "
+                                   f"{self.text(offset)[-500:]}")
+            return "event=ready" in self.text(offset)
+        wait_for(ready, START_LIMIT, f"{self.binary} ready")
+        return self
+
+    def text(self, offset=0):
+        return self.log.read_bytes()[offset:].decode(errors="replace")
+
+    def stop(self):
+        """SIGTERM; returns the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(STOP_LIMIT)
+        finally:
+            self.process.kill()
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.stop()
+
+
+def ask(key, map_name="policy"):
+    """One question over the socket; the reply, byte for byte."""
+    question = f"{map_name} {key}".encode()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(ASK_LIMIT)
+        client.connect(str(SOCKET))
+        client.sendall(b"%d:%s," % (len(question), question))
+        with client.makefile("rb") as stream:
+            digits = b""
+            while (byte := stream.read(1)) not in (b":", b""):
+                digits += byte
+            if not digits:
+                return "(connection closed)"
+            reply = stream.read(int(digits) + 1)
+    if not reply.endswith(b","):
+        return f"(malformed netstring {digits + b':' + reply})"
+    return reply[:-1].decode()
