@@ -74,6 +74,8 @@ MAILS = [
          reason=NO_STARTTLS),
     Mail("dane-unusable", "OK dane", "sent", "Trusted"),
     Mail("dane-cname", "OK dane-only", "sent", "Verified"),
+    Mail("dane-alias", "OK dane-only", "sent", "Verified"),
+    Mail("dane-key", "OK dane-only", "sent", "Verified"),
     Mail("dane-port", NONE, "sent", "Trusted"),
     Mail("dane-bogus-tlsa", "OK dane", "deferred", "none",
          reason="TLSA lookup error"),
@@ -101,12 +103,13 @@ MAILS = [
     Mail("sts-none", NONE, "sent", "Untrusted"),
     Mail("sts-zero", secure("mx.sts-zero.test"), "sent", "Verified"),
     Mail("sts-signed", secure("mx.sts-signed.test"), "sent", "Verified"),
+    Mail("sts-delegated", secure("mx.sts-delegated.test"), "sent", "Verified"),
     Mail("bücher", secure("mx.xn--bcher-kva.test"), "sent", "Verified"),
     # policies that do not count: the MX certificate is wrong, mail is sent
     *(Mail(domain, NONE, "sent", "Trusted") for domain in (
         "web-wrong-name", "web-expired", "web-self-signed", "web-404",
-        "web-redirect", "web-html", "web-oversized", "web-loopback",
-        "text-invalid", "text-bad-mx", "txt-two")),
+        "web-redirect", "web-html", "web-oversized", "web-refused",
+        "web-loopback", "text-invalid", "text-bad-mx", "txt-two")),
     Mail("text-hostile", secure("mx.text-hostile.test"), "sent", "Verified"),
     # both
     Mail("both", "OK dane-only", "sent", "Verified"),
@@ -114,6 +117,7 @@ MAILS = [
          reason=NOT_VERIFIED),
     Mail("both-partial", secure("mx1.both-partial.test",
                                 "mx2.both-partial.test"), "sent", "Verified"),
+    Mail("both-unusable", secure("mx.both-unusable.test"), "sent", "Verified"),
     Mail("both-insecure", secure("mx.hosting.test"), "sent", "Verified"),
     Mail("both-bogus", "TEMP", "deferred", "none",
          log=r"socketmap server temporary error: .*both-bogus"),

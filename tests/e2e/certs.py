@@ -64,11 +64,12 @@ class Certificates:
             out.write_bytes(out.read_bytes() + self.ca.read_bytes())
 
     def tlsa(self, kind):
-        """A TLSA record's data: match, ta, mismatch, unusable, or as is."""
-        if kind == "match":
+        """The data of a TLSA record of one of the kinds in world.py."""
+        if kind in ("match", "key"):
             spki = openssl("pkey", "-in", self.key, "-pubout",
                            "-outform", "DER")
-            return f"3 1 1 {hashlib.sha256(spki).hexdigest()}"
+            return (f"3 1 0 {spki.hex()}" if kind == "key" else
+                    f"3 1 1 {hashlib.sha256(spki).hexdigest()}")
         if kind == "ta":
             der = openssl("x509", "-in", self.ca, "-outform", "DER")
             return f"2 0 1 {hashlib.sha256(der).hexdigest()}"

@@ -42,8 +42,8 @@ def config_text(values):
 class Daemon:
     """One configuration of postern-policy serve; may be started repeatedly.
 
-    Its log goes to NAME.log in the folder of logs, its state to a folder of
-    its own.
+    Its log goes to NAME.log and its configuration to NAME.conf, both in the
+    folder of logs. Overrides are settings, section__key=value.
     """
 
     def __init__(self, binary, name, log_folder, ca, **overrides):

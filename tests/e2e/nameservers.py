@@ -103,14 +103,21 @@ def records(domain, certificates):
         out += [f"_{host.port}._tcp.{host.name}. TLSA {certificates.tlsa(t)}"
                 for t in host.tlsa]
     if domain.sts:
-        txt = domain.sts.txt or (f"v=STSv1; id={domain.sts.id};",)
-        out += [f'_mta-sts TXT "{t}"' for t in txt]
-        v4, v6 = world.POLICY_HOST
-        if domain.sts.web == "loopback":
-            out.append("mta-sts A 127.0.0.1")
-        else:
-            out += [f"mta-sts A {v4}", f"mta-sts AAAA {v6}"]
+        out += sts_records(domain.sts)
     return out + list(domain.extra)
+
+
+def sts_records(sts):
+    if sts.web == "delegated":
+        return [f"{name} CNAME {name}.sts-enforce.test."
+                for name in ("_mta-sts", "mta-sts")]
+    v4, v6 = (world.NO_POLICY_HOST if sts.web == "refused" else
+              world.POLICY_HOST)
+    hosts = [f"mta-sts A {v4}", f"mta-sts AAAA {v6}"]
+    if sts.web == "loopback":
+        hosts = ["mta-sts A 127.0.0.1"]
+    texts = sts.txt or (f"v=STSv1; id={sts.id};",)
+    return hosts + [f'_mta-sts TXT "{text}"' for text in texts]
 
 
 class NameServers:

@@ -62,8 +62,8 @@ class Sender:
         lines = [l for l in lines if l.split()[:2] != ["smtp", "inet"]]
         (target / "master.cf").write_text("\n".join(lines) + "\n")
         (target / "main.cf").write_text(MAIN_CF.format(
-            host=world.SENDER, sender=world.SENDER_DOMAIN, log=self.log_folder, ca=self.ca,
-            policy_map=POLICY_MAP))
+            host=world.SENDER, sender=world.SENDER_DOMAIN,
+            log=self.log_folder, ca=self.ca, policy_map=POLICY_MAP))
         shutil.chown("/var/lib/postfix", "postfix")
         SOCKET.parent.mkdir(mode=0o755)
 

@@ -16,6 +16,7 @@ V4 = "192.0.2."  # RFC 5737; all of it is local to the namespace
 V6 = "2001:db8::"  # RFC 3849
 NAME_SERVER = (V4 + "53", V6 + "53")
 POLICY_HOST = (V4 + "80", V6 + "80")
+NO_POLICY_HOST = (V4 + "81", V6 + "81")  # nobody listens
 SENDER_DOMAIN = "sender.test"
 SENDER = "mail." + SENDER_DOMAIN
 
@@ -33,8 +34,8 @@ class Host:
 
     smtp: the receiver's certificate: good, wrong-name, expired, self-signed;
           or plain (no STARTTLS), or off (nobody listens).
-    tlsa: any of match (3 1 1), ta (2 0 1 of the CA), mismatch, unusable
-          (usage 1), or a record in presentation form.
+    tlsa: any of match (3 1 1), key (3 1 0, the whole key), ta (2 0 1 of the
+          CA), mismatch, unusable (usage 1), or a record in presentation form.
     """
 
     name: str
@@ -54,7 +55,9 @@ class Sts:
     """An MTA-STS policy and the web server that serves it.
 
     web: good, wrong-name, expired, self-signed (certificates); 404, redirect,
-         html, oversized, slow (one byte a second); loopback (on 127.0.0.1).
+         html, oversized, slow (one byte a second); loopback (on 127.0.0.1);
+         refused (nobody listens); delegated (RFC 8461 section 8.2: both names
+         are aliases of sts-enforce's).
     """
 
     mode: str = "enforce"
@@ -149,6 +152,11 @@ DOMAINS = [
            one(tlsa=("unusable",))),
     Domain("dane-cname", "MX host is an alias; TLSA at the expanded name",
            "signed", (Host("mx", cname="mx.hosting"),)),
+    Domain("dane-alias", "MX host is an alias of an unsigned name; TLSA at "
+           "the original name", "signed",
+           (Host("mx", cname="mx.none", tlsa=MATCH),)),
+    Domain("dane-key", "TLSA with the whole key instead of a digest", "signed",
+           one(tlsa=("key",))),
     Domain("dane-port", "TLSA at port 2525 only", "signed",
            one(tlsa=MATCH, port=2525)),
     Domain("dane-bogus-tlsa", "the TLSA record's signature is broken",
@@ -189,6 +197,8 @@ DOMAINS = [
            sts=Sts(max_age=0)),
     Domain("sts-signed", "enforce, signed zone without TLSA", "signed", one(),
            sts=Sts()),
+    Domain("sts-delegated", "enforce, TXT record and policy host are aliases",
+           hosts=one(), sts=Sts(web="delegated")),
     Domain("bücher", "a U-label domain with enforce", hosts=one(), sts=Sts()),
     Domain("sts-new-id", "enforce, changed while the test runs", hosts=one(),
            sts=Sts()),
@@ -205,6 +215,7 @@ DOMAINS = [
           ("html", "content type text/html"),
           ("oversized", "more than 64 KiB"),
           ("slow", "one byte a second"),
+          ("refused", "nobody listens there"),
           ("loopback", "its address is 127.0.0.1"))),
     # policy texts that are invalid or hostile
     Domain("text-invalid", "policy file without a mode",
@@ -228,6 +239,8 @@ DOMAINS = [
            "signed", one(tlsa=("mismatch",)), sts=Sts()),
     Domain("both-partial", "enforce, and only one of two hosts has TLSA",
            "signed", (Host("mx1", tlsa=MATCH), Host("mx2")), sts=Sts()),
+    Domain("both-unusable", "enforce, and TLSA records of usage 1 only",
+           "signed", one(tlsa=("unusable",)), sts=Sts()),
     Domain("both-insecure", "enforce, unsigned MX, host with TLSA",
            mx=("mx.hosting",), sts=Sts()),
     Domain("both-bogus", "enforce, the TLSA record's signature is broken",
