@@ -1,0 +1,36 @@
+// Coroutines of the loop thread: lookups read as straight lines.
+//
+// Rules: a coroutine takes values, or references to objects that outlive the
+// loop's run. Nobody is resumed from inside the call that lets him go on.
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <exception>
+#include <utility>
+
+#include "common/log.h"
+
+namespace postern {
+
+template <class T>
+using Awaitable = boost::asio::awaitable<T>;
+
+// Runs `work` beside its caller. An exception (out of memory, our bug) ends
+// that work alone and is logged: nothing dies silently.
+inline void Spawn(const boost::asio::any_io_executor& executor,
+                  Awaitable<void> work) {
+  boost::asio::co_spawn(
+      executor, std::move(work), [](const std::exception_ptr& exception) {
+        if (!exception) return;
+        try {
+          std::rethrow_exception(exception);
+        } catch (const std::exception& error) {
+          Log(LogLevel::kError, "work_failed", {{"what", error.what()}});
+        }
+      });
+}
+
+}  // namespace postern

@@ -1,0 +1,173 @@
+#include "common/beast_https.h"
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <unistd.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/tcp_stream.hpp>
+#include <boost/beast/http.hpp>
+#include <boost/beast/ssl/ssl_stream.hpp>
+
+#include "common/text.h"
+
+namespace postern {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+using boost::system::error_code;
+
+// More than any policy host sends, less than hurts a thousand times over.
+constexpr uint32_t kMaxHeaderBytes = 16 * 1024;
+constexpr char kUserAgent[] = "postern (MTA-STS, RFC 8461)";
+
+constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
+
+using Stream = beast::ssl_stream<beast::tcp_stream>;
+
+HttpsResponse Failed(HttpsFailure failure, std::string detail) {
+  HttpsResponse response;
+  response.failure = failure;
+  response.detail = std::move(detail);
+  return response;
+}
+
+HttpsResponse FailedBy(HttpsFailure failure, const char* step,
+                       const error_code& error) {
+  if (error == beast::error::timeout)
+    return Failed(HttpsFailure::kTimeout, std::string(step) + " timed out");
+  return Failed(failure, std::string(step) + ": " + error.message());
+}
+
+asio::ip::tcp::endpoint EndpointOf(const HttpsRequest& request) {
+  const IpAddress& ip = request.address;
+  if (ip.v6) return {asio::ip::address_v6(ip.bytes), request.port};
+  asio::ip::address_v4::bytes_type v4;
+  std::copy_n(ip.bytes.begin(), v4.size(), v4.begin());
+  return {asio::ip::address_v4(v4), request.port};
+}
+
+// SNI and the name to be found in the certificate.
+bool ExpectHost(SSL* ssl, const std::string& host) {
+  SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
+                             X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+  return SSL_set_tlsext_host_name(ssl, host.c_str()) == 1 &&
+         SSL_set1_host(ssl, host.c_str()) == 1;
+}
+
+HttpsResponse HandshakeFailed(SSL* ssl, const error_code& error) {
+  const long verdict = SSL_get_verify_result(ssl);
+  if (verdict != X509_V_OK)
+    return Failed(HttpsFailure::kCertificate,
+                  std::string("certificate: ") +
+                      X509_verify_cert_error_string(verdict));
+  return FailedBy(HttpsFailure::kTls, "TLS handshake", error);
+}
+
+}  // namespace
+
+struct BeastHttps::State {
+  explicit State(asio::io_context& l)
+      : loop(l), tls(asio::ssl::context::tls_client) {}
+  asio::io_context& loop;
+  asio::ssl::context tls;
+};
+
+Result<std::unique_ptr<BeastHttps>> BeastHttps::Create(
+    asio::io_context& loop, const std::string& ca_file) {
+  auto state = std::make_unique<State>(loop);
+  SSL_CTX* context = state->tls.native_handle();
+  // RFC 8461 section 7.2.
+  SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
+  // Each fetch is one connection: nothing is ever resumed.
+  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+  // Idle buffers of slow hosts are given back.
+  SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
+  const bool loaded =
+      ca_file.empty()
+          ? SSL_CTX_set_default_verify_paths(context) == 1
+          : SSL_CTX_load_verify_file(context, ca_file.c_str()) == 1;
+  ERR_clear_error();
+  if (!loaded)
+    return Error{"cannot read certificates from '" + ca_file +
+                 "'; check sts.ca_file (PEM, readable)"};
+  X509_STORE* store = SSL_CTX_get_cert_store(context);
+  STACK_OF(X509_OBJECT)* authorities = X509_STORE_get0_objects(store);
+  if (ca_file.empty() && sk_X509_OBJECT_num(authorities) == 0 &&
+      access("/etc/ssl/certs/ca-certificates.crt", R_OK) != 0)
+    Log(LogLevel::kWarn, "no_certificate_authorities",
+        {{"advice",
+          "no MTA-STS policy can be fetched: install ca-certificates or set "
+          "sts.ca_file"}});
+  return std::unique_ptr<BeastHttps>(new BeastHttps(std::move(state)));
+}
+
+BeastHttps::BeastHttps(std::unique_ptr<State> state)
+    : state_(std::move(state)) {}
+BeastHttps::~BeastHttps() = default;
+
+Awaitable<HttpsResponse> BeastHttps::Get(HttpsRequest request) {
+  Stream stream(state_->loop, state_->tls);
+  SSL* ssl = stream.native_handle();
+  if (!ExpectHost(ssl, request.host))
+    co_return Failed(HttpsFailure::kTls, "cannot set the host name");
+
+  auto& tcp = beast::get_lowest_layer(stream);
+  tcp.expires_at(request.connect_deadline);
+  if (auto [error] = co_await tcp.async_connect(EndpointOf(request), kAwait);
+      error)
+    co_return FailedBy(HttpsFailure::kConnect, "connect", error);
+
+  tcp.expires_at(request.deadline);
+  if (auto [error] = co_await stream.async_handshake(
+          asio::ssl::stream_base::client, kAwait);
+      error)
+    co_return HandshakeFailed(ssl, error);
+
+  http::request<http::empty_body> get(http::verb::get, request.path, 11);
+  get.set(http::field::host, request.port == 443
+                                 ? request.host
+                                 : request.host + ":" +
+                                       std::to_string(request.port));
+  get.set(http::field::user_agent, kUserAgent);
+  get.set(http::field::accept, "text/plain");
+  // A compressed answer could escape the body's bound.
+  get.set(http::field::accept_encoding, "identity");
+  get.set(http::field::connection, "close");
+  if (auto [error, bytes] = co_await http::async_write(stream, get, kAwait);
+      error)
+    co_return FailedBy(HttpsFailure::kProtocol, "sending", error);
+
+  beast::flat_buffer buffer;
+  http::response_parser<http::string_body> parser;
+  parser.header_limit(kMaxHeaderBytes);
+  parser.body_limit(request.max_body);
+  if (auto [error, bytes] =
+          co_await http::async_read(stream, buffer, parser, kAwait);
+      error) {
+    if (error == http::error::body_limit)
+      co_return Failed(HttpsFailure::kTooLarge,
+                       "the answer is larger than " +
+                           std::to_string(request.max_body) + " bytes");
+    co_return FailedBy(HttpsFailure::kProtocol, "reading", error);
+  }
+  http::response<http::string_body> message = parser.release();
+  HttpsResponse response;
+  response.status = message.result_int();
+  response.content_type = std::string(message[http::field::content_type]);
+  response.content_encoding =
+      std::string(message[http::field::content_encoding]);
+  response.body = std::move(message.body());
+  // No close_notify: the peer has said all, and may be slow to say goodbye.
+  co_return response;
+}
+
+}  // namespace postern

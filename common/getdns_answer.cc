@@ -1,0 +1,221 @@
+#include "common/getdns_answer.h"
+
+#include <algorithm>
+#include <map>
+
+#include "common/domain_name.h"
+#include "common/text.h"
+
+namespace postern {
+namespace {
+
+constexpr int kMaxAliases = 16;  // links of a CNAME chain that are followed
+constexpr uint32_t kRcodeNoError = 0;
+constexpr uint32_t kRcodeServFail = 2;
+constexpr uint32_t kRcodeNxDomain = 3;
+
+std::string RcodeText(uint32_t rcode) {
+  switch (rcode) {
+    case kRcodeServFail:
+      return "SERVFAIL (a broken zone, a bogus DNSSEC signature, or its "
+             "servers do not answer)";
+    case 5:
+      return "REFUSED by the DNS resolver";
+    default:
+      return "DNS error code " + std::to_string(rcode);
+  }
+}
+
+uint32_t GetInt(const getdns_dict* dict, const char* key) {
+  uint32_t value = 0;
+  getdns_dict_get_int(dict, key, &value);
+  return value;
+}
+
+// A view into the dictionary; empty where there is none.
+std::string_view GetBytes(const getdns_dict* dict, const char* key) {
+  getdns_bindata* data = nullptr;
+  if (getdns_dict_get_bindata(dict, key, &data) || !data) return {};
+  return {reinterpret_cast<const char*>(data->data), data->size};
+}
+
+std::string GetName(const getdns_dict* dict, const char* key) {
+  const std::string_view bytes = GetBytes(dict, key);
+  return WireNameToText(reinterpret_cast<const uint8_t*>(bytes.data()),
+                        bytes.size());
+}
+
+std::string JoinTxt(const getdns_dict* rdata) {
+  std::string joined;
+  getdns_list* strings = nullptr;
+  if (getdns_dict_get_list(rdata, "txt_strings", &strings)) return joined;
+  size_t count = 0;
+  getdns_list_get_length(strings, &count);
+  for (size_t i = 0; i < count; ++i) {
+    getdns_bindata* data = nullptr;
+    if (!getdns_list_get_bindata(strings, i, &data))
+      joined.append(reinterpret_cast<const char*>(data->data), data->size);
+  }
+  return joined;
+}
+
+void AddAddress(std::string_view bytes, bool v6, DnsAnswer& answer) {
+  if (bytes.size() != (v6 ? 16u : 4u)) return;
+  IpAddress address;
+  address.v6 = v6;
+  std::copy(bytes.begin(), bytes.end(), address.bytes.begin());
+  answer.addresses.push_back(address);
+}
+
+void AddRecord(const getdns_dict* rdata, DnsType type, DnsAnswer& answer) {
+  switch (type) {
+    case DnsType::kA:
+      return AddAddress(GetBytes(rdata, "ipv4_address"), false, answer);
+    case DnsType::kAaaa:
+      return AddAddress(GetBytes(rdata, "ipv6_address"), true, answer);
+    case DnsType::kMx:
+      answer.mx.push_back({static_cast<uint16_t>(GetInt(rdata, "preference")),
+                           GetName(rdata, "exchange")});
+      return;
+    case DnsType::kTxt:
+      answer.txt.push_back(JoinTxt(rdata));
+      return;
+    case DnsType::kTlsa:
+      answer.tlsa.push_back(
+          {static_cast<uint8_t>(GetInt(rdata, "certificate_usage")),
+           static_cast<uint8_t>(GetInt(rdata, "selector")),
+           static_cast<uint8_t>(GetInt(rdata, "matching_type")),
+           std::string(GetBytes(rdata, "certificate_association_data"))});
+      return;
+    case DnsType::kCname:
+    case DnsType::kSoa:
+      return;
+  }
+}
+
+// Calls `use(rr, rdata, owner, type)` for each record of the section.
+template <class Use>
+void ForEachRecord(const getdns_dict* reply, const char* section, Use use) {
+  getdns_list* records = nullptr;
+  if (getdns_dict_get_list(reply, section, &records)) return;
+  size_t count = 0;
+  getdns_list_get_length(records, &count);
+  for (size_t i = 0; i < count; ++i) {
+    getdns_dict* rr = nullptr;
+    getdns_dict* rdata = nullptr;
+    if (getdns_list_get_dict(records, i, &rr) ||
+        getdns_dict_get_dict(rr, "rdata", &rdata))
+      continue;
+    use(rr, rdata);
+  }
+}
+
+// The SOA's negative TTL (RFC 2308 section 5).
+Seconds NegativeTtl(const getdns_dict* reply) {
+  Seconds ttl{0};
+  ForEachRecord(reply, "authority",
+                [&](const getdns_dict* rr, const getdns_dict* rdata) {
+                  if (GetInt(rr, "type") !=
+                      static_cast<uint32_t>(DnsType::kSoa))
+                    return;
+                  ttl = Seconds(
+                      std::min(GetInt(rr, "ttl"), GetInt(rdata, "minimum")));
+                });
+  return ttl;
+}
+
+DnsAnswer Failed(std::string reason) {
+  DnsAnswer answer;
+  answer.failure = std::move(reason);
+  return answer;
+}
+
+}  // namespace
+
+std::string WireNameToText(const uint8_t* bytes, size_t size) {
+  static constexpr char kMalformed[] = "\\000";
+  std::string text;
+  size_t at = 0;
+  while (at < size && bytes[at] != 0) {
+    const size_t length = bytes[at++];
+    if (length > kMaxLabelLength || at + length > size) return kMalformed;
+    if (!text.empty()) text += '.';
+    for (size_t end = at + length; at < end; ++at) {
+      const char c = AsciiLower(static_cast<char>(bytes[at]));
+      if (IsAsciiAlnum(c) || c == '-' || c == '_') {
+        text += c;
+      } else {
+        const std::string number = std::to_string(bytes[at]);
+        text += '\\' + std::string(3 - number.size(), '0') + number;
+      }
+    }
+  }
+  return at < size ? text : kMalformed;
+}
+
+DnsAnswer ReadGetdnsAnswer(const getdns_dict* response,
+                           const std::string& name, DnsType type,
+                           bool trusted) {
+  getdns_list* replies = nullptr;
+  getdns_dict* reply = nullptr;
+  getdns_dict* header = nullptr;
+  if (getdns_dict_get_list(response, "replies_tree", &replies) ||
+      getdns_list_get_dict(replies, 0, &reply) ||
+      getdns_dict_get_dict(reply, "header", &header))
+    return Failed("the DNS resolver did not answer");
+  const uint32_t rcode = GetInt(header, "rcode");
+  if (rcode != kRcodeNoError && rcode != kRcodeNxDomain)
+    return Failed(RcodeText(rcode));
+  // A truncated answer has been repeated over TCP; still cut, it is useless.
+  if (GetInt(header, "tc") != 0) return Failed("truncated DNS answer");
+
+  DnsAnswer answer;
+  answer.secure = trusted && GetInt(header, "ad") == 1;
+  answer.canonical_name = name == "." ? "" : name;
+  std::map<std::string, std::pair<std::string, uint32_t>> aliases;
+  ForEachRecord(reply, "answer",
+                [&](const getdns_dict* rr, const getdns_dict* rdata) {
+                  if (GetInt(rr, "type") !=
+                      static_cast<uint32_t>(DnsType::kCname))
+                    return;
+                  aliases[GetName(rr, "name")] = {GetName(rdata, "cname"),
+                                                  GetInt(rr, "ttl")};
+                });
+  Seconds ttl = Seconds::max();
+  answer.is_alias = aliases.contains(answer.canonical_name);
+  if (type == DnsType::kCname) {
+    answer.kind = answer.is_alias ? DnsAnswer::Kind::kData
+                                  : DnsAnswer::Kind::kNoData;
+    answer.ttl = answer.is_alias
+                     ? Seconds(aliases[answer.canonical_name].second)
+                     : NegativeTtl(reply);
+    return answer;
+  }
+  for (int links = 0; aliases.contains(answer.canonical_name); ++links) {
+    if (links == kMaxAliases) return Failed("CNAME chain without end");
+    const auto& [target, alias_ttl] = aliases[answer.canonical_name];
+    ttl = std::min(ttl, Seconds(alias_ttl));
+    answer.canonical_name = target;
+  }
+  bool any = false;
+  ForEachRecord(reply, "answer",
+                [&](const getdns_dict* rr, const getdns_dict* rdata) {
+                  if (GetInt(rr, "type") != static_cast<uint32_t>(type) ||
+                      GetName(rr, "name") != answer.canonical_name)
+                    return;
+                  any = true;
+                  ttl = std::min(ttl, Seconds(GetInt(rr, "ttl")));
+                  AddRecord(rdata, type, answer);
+                });
+  if (any) {
+    answer.kind = DnsAnswer::Kind::kData;
+    answer.ttl = ttl;
+    return answer;
+  }
+  answer.kind = rcode == kRcodeNxDomain ? DnsAnswer::Kind::kNxDomain
+                                        : DnsAnswer::Kind::kNoData;
+  answer.ttl = std::min(ttl, NegativeTtl(reply));
+  return answer;
+}
+
+}  // namespace postern

@@ -1,0 +1,23 @@
+// From getdns's response dictionary to a DnsAnswer. The bytes inside come
+// from whoever runs the zone: all is bounded and checked here.
+#pragma once
+
+#include <getdns/getdns.h>
+
+#include <string>
+
+#include "common/dns.h"
+
+namespace postern {
+
+// `trusted`: the AD bit of this server may be believed.
+DnsAnswer ReadGetdnsAnswer(const getdns_dict* response,
+                           const std::string& name, DnsType type,
+                           bool trusted);
+
+// A name in wire form as text: lower case, no trailing dot, "" for the root;
+// bytes that no host name has as \DDD (RFC 1035 section 5.1). "\000" for
+// malformed bytes: no valid name.
+std::string WireNameToText(const uint8_t* bytes, size_t size);
+
+}  // namespace postern

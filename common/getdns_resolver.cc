@@ -1,0 +1,325 @@
+#include "common/getdns_resolver.h"
+
+#include <algorithm>
+#include <fstream>
+
+#include "common/getdns_answer.h"
+#include "common/text.h"
+
+namespace postern {
+namespace {
+
+using std::chrono::milliseconds;
+
+// Long enough for a resolver that has the answer at hand, short enough to
+// repeat several times within the timeout.
+constexpr milliseconds kResendAfter{1200};
+constexpr Seconds kProbeInterval{60};
+// Sockets open at a time; more questions wait their turn.
+constexpr size_t kMaxInFlight = 4096;
+// What passes every path unfragmented (DNS flag day 2020).
+constexpr uint16_t kEdnsPayload = 1232;
+
+struct DictDestroy {
+  void operator()(getdns_dict* dict) const { getdns_dict_destroy(dict); }
+};
+struct ListDestroy {
+  void operator()(getdns_list* list) const { getdns_list_destroy(list); }
+};
+using DictPtr = std::unique_ptr<getdns_dict, DictDestroy>;
+using ListPtr = std::unique_ptr<getdns_list, ListDestroy>;
+
+// Asks for the AD bit without the records that prove it (RFC 6840 section
+// 5.7).
+getdns_dict* AdExtension() {
+  static const DictPtr extension = [] {
+    DictPtr dict(getdns_dict_create());
+    getdns_dict_set_int(dict.get(), "/header/ad", 1);
+    return dict;
+  }();
+  return extension.get();
+}
+
+bool SetUpstream(getdns_context* context, const AddressAndPort& server) {
+  const IpAddress& ip = server.address;
+  std::string type = ip.v6 ? "IPv6" : "IPv4";
+  auto bytes = ip.bytes;
+  getdns_bindata type_data{4, reinterpret_cast<uint8_t*>(type.data())};
+  getdns_bindata address_data{ip.v6 ? size_t{16} : size_t{4}, bytes.data()};
+  const DictPtr dict(getdns_dict_create());
+  const ListPtr list(getdns_list_create());
+  return dict && list &&
+         !getdns_dict_set_bindata(dict.get(), "address_type", &type_data) &&
+         !getdns_dict_set_bindata(dict.get(), "address_data", &address_data) &&
+         !getdns_dict_set_int(dict.get(), "port", server.port) &&
+         !getdns_list_set_dict(list.get(), 0, dict.get()) &&
+         !getdns_context_set_upstream_recursive_servers(context, list.get());
+}
+
+DnsAnswer Failure(std::string reason) {
+  DnsAnswer answer;
+  answer.failure = std::move(reason);
+  return answer;
+}
+
+}  // namespace
+
+// One question, on its way to one or more servers. Shared by the coroutine
+// that asks and by getdns, as the argument of each attempt.
+struct GetdnsResolver::Pending {
+  std::string name;
+  DnsType type = DnsType::kA;
+  std::optional<DnsAnswer> answer;  // a good one, or the last failure
+  size_t outstanding = 0;
+  std::shared_ptr<Event> progress;
+  std::vector<std::pair<getdns_context*, getdns_transaction_t>> transactions;
+};
+
+struct GetdnsResolver::Attempt {
+  std::shared_ptr<Pending> pending;
+  bool trusted;
+};
+
+Result<std::unique_ptr<GetdnsResolver>> GetdnsResolver::Create(
+    boost::asio::io_context& loop, Clock& clock, const Options::Dns& options,
+    Metrics& metrics) {
+  std::vector<AddressAndPort> addresses = options.servers;
+  if (addresses.empty()) addresses = ReadResolvConf("/etc/resolv.conf");
+  if (addresses.empty())
+    return Error{
+        "no DNS server: /etc/resolv.conf names none; install a validating "
+        "resolver such as unbound and set dns.server = 127.0.0.1"};
+  std::unique_ptr<GetdnsResolver> resolver(
+      new GetdnsResolver(loop, clock, metrics, options.timeout));
+  for (const AddressAndPort& address : addresses) {
+    const Status added = resolver->AddServer(address, options.trust_ad);
+    if (!added) return added.error();
+  }
+  return resolver;
+}
+
+GetdnsResolver::GetdnsResolver(boost::asio::io_context& loop, Clock& clock,
+                               Metrics& metrics, milliseconds timeout)
+    : clock_(clock),
+      executor_(loop.get_executor()),
+      timeout_(timeout),
+      getdns_loop_(loop),
+      gate_(executor_, clock, kMaxInFlight),
+      queries_(metrics.Counter("postern_dns_queries_total",
+                               "DNS questions asked, repeats included")),
+      failures_(metrics.Counter("postern_dns_failures_total",
+                                "DNS questions that failed")),
+      validates_(metrics.Gauge("postern_resolver_validates",
+                               "1 while a DNS resolver validates DNSSEC")) {}
+
+GetdnsResolver::~GetdnsResolver() = default;
+
+Status GetdnsResolver::AddServer(const AddressAndPort& address,
+                                 TrustAd trust_ad) {
+  auto server = std::make_unique<Server>();
+  server->address = address;
+  server->trusted = trust_ad == TrustAd::kYes ||
+                    (trust_ad == TrustAd::kAuto && address.address.IsLoopback());
+  getdns_context* context = nullptr;
+  getdns_context_create(&context, /*set_from_os=*/0);
+  server->context.reset(context);
+  getdns_transport_list_t transports[] = {GETDNS_TRANSPORT_UDP,
+                                          GETDNS_TRANSPORT_TCP};
+  getdns_namespace_t namespaces[] = {GETDNS_NAMESPACE_DNS};
+  const bool ok =
+      context &&
+      !getdns_context_set_resolution_type(context, GETDNS_RESOLUTION_STUB) &&
+      !getdns_context_set_namespaces(context, 1, namespaces) &&
+      !getdns_context_set_dns_transport_list(context, 2, transports) &&
+      !getdns_context_set_append_name(context, GETDNS_APPEND_NAME_NEVER) &&
+      !getdns_context_set_edns_maximum_udp_payload_size(context,
+                                                        kEdnsPayload) &&
+      !getdns_context_set_timeout(
+          context, static_cast<uint64_t>(timeout_.count())) &&
+      SetUpstream(context, address) &&
+      !getdns_context_set_eventloop(context, getdns_loop_.eventloop());
+  if (!ok)
+    return Error{"getdns cannot be set up for DNS server " +
+                 address.ToString()};
+  servers_.push_back(std::move(server));
+  return Done{};
+}
+
+bool GetdnsResolver::Validates() const {
+  // Before the first answer nobody is known not to.
+  return std::any_of(
+      servers_.begin(), servers_.end(), [](const auto& server) {
+        return server->trusted && server->validation != Validation::kNo;
+      });
+}
+
+bool GetdnsResolver::KnownToValidate() const {
+  return std::any_of(
+      servers_.begin(), servers_.end(), [](const auto& server) {
+        return server->trusted && server->validation == Validation::kYes;
+      });
+}
+
+std::vector<GetdnsResolver::Server*> GetdnsResolver::ServersToAsk() {
+  std::vector<Server*> servers;
+  for (const auto& server : servers_) {
+    if (server->trusted && server->validation != Validation::kNo)
+      servers.push_back(server.get());
+  }
+  if (servers.empty())
+    for (const auto& server : servers_) servers.push_back(server.get());
+  std::stable_partition(servers.begin(), servers.end(),
+                        [](const Server* server) { return server->answers; });
+  return servers;
+}
+
+Awaitable<DnsAnswer> GetdnsResolver::Query(std::string name, DnsType type) {
+  co_return co_await Ask(ServersToAsk(), std::move(name), type);
+}
+
+Awaitable<DnsAnswer> GetdnsResolver::Ask(std::vector<Server*> servers,
+                                         std::string name, DnsType type) {
+  const SteadyTime deadline = clock_.Now() + timeout_;
+  const auto permit = co_await gate_.Enter(0, deadline);
+  if (!permit) co_return Failure("too many DNS questions at once");
+  const auto pending = std::make_shared<Pending>();
+  pending->name = std::move(name);
+  pending->type = type;
+  // Each server is asked at least once; a silent one again, in turn.
+  for (size_t attempt = 0; clock_.Now() < deadline; ++attempt) {
+    const bool first_round = attempt < servers.size();
+    if (pending->outstanding == 0 && pending->answer && !first_round) break;
+    pending->progress = std::make_shared<Event>(executor_, clock_);
+    const auto progress = pending->progress;
+    Send(*servers[attempt % servers.size()], pending);
+    co_await progress->WaitUntil(
+        std::min(deadline, clock_.Now() + kResendAfter));
+    if (pending->answer && !pending->answer->failed()) break;
+    if (pending->outstanding == 0 && servers.size() == 1) break;
+  }
+  // A cancelled attempt reports back at once, and must find no listener.
+  for (const auto& [context, id] : std::exchange(pending->transactions, {}))
+    getdns_cancel_callback(context, id);
+  if (!pending->answer || pending->answer->failed()) failures_.Increment();
+  if (!pending->answer)
+    co_return Failure("no answer from the DNS resolver " +
+                      servers.front()->address.ToString());
+  co_return std::move(*pending->answer);
+}
+
+void GetdnsResolver::Send(Server& server,
+                          const std::shared_ptr<Pending>& pending) {
+  queries_.Increment();
+  auto attempt =
+      std::make_unique<Attempt>(Attempt{pending, server.trusted});
+  ++pending->outstanding;
+  getdns_transaction_t id = 0;
+  const getdns_return_t code = getdns_general(
+      server.context.get(), pending->name.c_str(),
+      static_cast<uint16_t>(pending->type), AdExtension(), attempt.get(), &id,
+      OnAnswer);
+  if (code == GETDNS_RETURN_GOOD) {
+    attempt.release();  // OnAnswer owns it
+    pending->transactions.emplace_back(server.context.get(), id);
+    return;
+  }
+  // Met where the only upstream has just failed: as good as no answer.
+  --pending->outstanding;
+  if (!pending->answer)
+    pending->answer = Failure("getdns cannot ask " + server.address.ToString() +
+                              ": " + getdns_get_errorstr_by_id(code));
+  pending->progress->Set();
+}
+
+void GetdnsResolver::OnAnswer(getdns_context*, getdns_callback_type_t type,
+                              getdns_dict* response, void* argument,
+                              getdns_transaction_t id) noexcept {
+  const std::unique_ptr<Attempt> attempt(static_cast<Attempt*>(argument));
+  const DictPtr owned(response);
+  try {
+    Pending& pending = *attempt->pending;
+    --pending.outstanding;
+    std::erase_if(pending.transactions,
+                  [id](const auto& one) { return one.second == id; });
+    if (type == GETDNS_CALLBACK_CANCEL) return;
+    if (!pending.answer || pending.answer->failed()) {
+      pending.answer = type == GETDNS_CALLBACK_COMPLETE && response
+                           ? ReadGetdnsAnswer(response, pending.name,
+                                              pending.type, attempt->trusted)
+                           : Failure("the DNS resolver did not answer");
+    }
+    // Posted: nothing is resumed from inside getdns.
+    pending.progress->Set();
+  } catch (const std::exception& error) {
+    Log(LogLevel::kError, "dns_answer_lost", {{"what", error.what()}});
+  }
+}
+
+Awaitable<void> GetdnsResolver::Probe() {
+  for (const auto& server : servers_) {
+    std::vector<Server*> one = {server.get()};
+    std::string root = ".";
+    const DnsAnswer answer =
+        co_await Ask(std::move(one), std::move(root), DnsType::kSoa);
+    JudgeProbe(*server, answer);
+  }
+  validates_.Set(Validates() ? 1 : 0);
+}
+
+void GetdnsResolver::JudgeProbe(Server& server, const DnsAnswer& answer) {
+  const std::string name = server.address.ToString();
+  if (!answer.has_data()) {
+    // Says nothing about validation.
+    if (std::exchange(server.answers, false))
+      Log(LogLevel::kError, "resolver_silent",
+          {{"server", name},
+           {"reason", answer.failed() ? answer.failure : "no SOA at the root"},
+           {"advice",
+            "is it running? mail to domains that are not in memory is deferred "
+            "until it answers (dns.server)"}});
+    return;
+  }
+  if (!std::exchange(server.answers, true))
+    Log(LogLevel::kInfo, "resolver_answers", {{"server", name}});
+  const Validation now =
+      answer.secure ? Validation::kYes : Validation::kNo;
+  if (std::exchange(server.validation, now) == now) return;
+  if (answer.secure)
+    Log(LogLevel::kInfo, "resolver_validates", {{"server", name}});
+  else if (!server.trusted)
+    Log(LogLevel::kWarn, "resolver_untrusted",
+        {{"server", name},
+         {"advice",
+          "it is not on this machine, so its DNSSEC verdicts are not believed; "
+          "DANE is left to Postfix. Run a validating resolver on 127.0.0.1, or "
+          "set dns.trust_ad = yes if the path to it is safe"}});
+  else
+    Log(LogLevel::kWarn, "resolver_does_not_validate",
+        {{"server", name},
+         {"advice",
+          "DANE is left to Postfix. Switch DNSSEC validation on, e.g. unbound "
+          "with a root trust anchor (auto-trust-anchor-file)"}});
+}
+
+Awaitable<void> GetdnsResolver::KeepProbing() {
+  for (;;) {
+    Event pause(executor_, clock_);
+    co_await pause.WaitUntil(clock_.Now() + kProbeInterval);
+    co_await Probe();
+  }
+}
+
+std::vector<AddressAndPort> ReadResolvConf(const std::string& path) {
+  std::vector<AddressAndPort> servers;
+  std::ifstream file(path);
+  std::string line;
+  while (std::getline(file, line)) {
+    const auto words = SplitList(line, " \t");
+    if (words.size() < 2 || words[0] != "nameserver") continue;
+    const auto address = IpAddress::Parse(words[1]);
+    if (address) servers.push_back({*address, 53});
+  }
+  return servers;
+}
+
+}  // namespace postern

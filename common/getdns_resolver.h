@@ -1,0 +1,92 @@
+// The real Resolver: getdns as a stub that asks validating resolvers.
+//
+// Security is the AD bit of a resolver that we may trust (dns.trust_ad:
+// loopback only by default), as in Postfix. getdns's own validation is not
+// used (slow, and wrong under load). Each resolver is asked for ". SOA" at
+// start and every minute: only if that comes with AD does it validate.
+//
+// A datagram can get lost: a question is repeated after kResendAfter, to the
+// next server where there are several. Only servers that validate are asked
+// as long as there is one: a fallback to another would read as "insecure".
+//
+// Logged: a server that stops or starts to validate or to answer.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <memory>
+#include <vector>
+
+#include "common/dns.h"
+#include "common/event.h"
+#include "common/gate.h"
+#include "common/getdns_loop.h"
+#include "common/listen_address.h"
+#include "common/metrics.h"
+#include "common/options.h"
+
+namespace postern {
+
+class GetdnsResolver final : public Resolver {
+ public:
+  // `loop`, `clock` and `metrics` outlive the resolver.
+  static Result<std::unique_ptr<GetdnsResolver>> Create(
+      boost::asio::io_context& loop, Clock& clock, const Options::Dns& options,
+      Metrics& metrics);
+  ~GetdnsResolver() override;
+
+  Awaitable<DnsAnswer> Query(std::string name, DnsType type) override;
+  bool Validates() const override;
+
+  // True only after an answer has shown it.
+  bool KnownToValidate() const;
+
+  // Asks each server once whether it validates.
+  Awaitable<void> Probe();
+  // Repeats that every minute, for ever.
+  Awaitable<void> KeepProbing();
+
+ private:
+  enum class Validation { kUnknown, kYes, kNo };
+  struct ContextDestroy {
+    void operator()(getdns_context* context) const {
+      getdns_context_destroy(context);
+    }
+  };
+  struct Server {
+    AddressAndPort address;
+    std::unique_ptr<getdns_context, ContextDestroy> context;
+    bool trusted = false;  // its AD bit may be believed
+    bool answers = true;
+    Validation validation = Validation::kUnknown;
+  };
+  struct Pending;
+  struct Attempt;
+
+  GetdnsResolver(boost::asio::io_context& loop, Clock& clock, Metrics& metrics,
+                 std::chrono::milliseconds timeout);
+  Status AddServer(const AddressAndPort& address, TrustAd trust_ad);
+  // The servers to ask, best first.
+  std::vector<Server*> ServersToAsk();
+  Awaitable<DnsAnswer> Ask(std::vector<Server*> servers, std::string name,
+                           DnsType type);
+  void Send(Server& server, const std::shared_ptr<Pending>& pending);
+  static void OnAnswer(getdns_context* context, getdns_callback_type_t type,
+                       getdns_dict* response, void* attempt,
+                       getdns_transaction_t id) noexcept;
+  void JudgeProbe(Server& server, const DnsAnswer& answer);
+
+  Clock& clock_;
+  boost::asio::any_io_executor executor_;
+  std::chrono::milliseconds timeout_;
+  GetdnsLoop getdns_loop_;
+  Gate<int> gate_;
+  std::vector<std::unique_ptr<Server>> servers_;
+  prometheus::Counter& queries_;
+  prometheus::Counter& failures_;
+  prometheus::Gauge& validates_;
+};
+
+// The name servers of a resolv.conf, in order; empty if it cannot be read.
+std::vector<AddressAndPort> ReadResolvConf(const std::string& path);
+
+}  // namespace postern

@@ -1,0 +1,50 @@
+// HTTPS GET as MTA-STS needs it. HttpsClient is the seam: BeastHttps talks to
+// real servers, the tests answer from a table.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "common/awaitable.h"
+#include "common/clock.h"
+#include "common/ip_address.h"
+
+namespace postern {
+
+struct HttpsRequest {
+  std::string host;  // SNI, Host, and the name that the certificate must have
+  IpAddress address;
+  uint16_t port = 443;
+  std::string path;
+  size_t max_body = 0;  // bytes
+  SteadyTime connect_deadline;
+  SteadyTime deadline;  // for everything together
+};
+
+enum class HttpsFailure {
+  kNone,
+  kConnect,      // the address could not be reached
+  kCertificate,  // WebPKI: untrusted, expired, another name
+  kTls,          // the handshake failed otherwise
+  kProtocol,     // not HTTP, or cut off
+  kTooLarge,
+  kTimeout,
+};
+
+struct HttpsResponse {
+  HttpsFailure failure = HttpsFailure::kNone;
+  std::string detail;  // with a failure: why, for a person
+  int status = 0;
+  std::string content_type;
+  std::string content_encoding;
+  std::string body;
+};
+
+class HttpsClient {
+ public:
+  virtual ~HttpsClient() = default;
+  // Redirects are not followed: they are the caller's status to judge.
+  virtual Awaitable<HttpsResponse> Get(HttpsRequest request) = 0;
+};
+
+}  // namespace postern

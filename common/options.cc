@@ -1,0 +1,484 @@
+#include "common/options.h"
+
+#include <algorithm>
+#include <boost/program_options.hpp>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <sstream>
+
+#include "common/text.h"
+
+namespace postern {
+namespace {
+
+namespace po = boost::program_options;
+
+// Stores a value; false: the text does not fit.
+using Setter = std::function<bool(Options&, const std::string& text)>;
+
+struct OptionSpec {
+  std::string key;
+  std::string default_text;  // "": set() is not called without a value
+  std::string expected;      // what a value looks like
+  std::string help;
+  bool repeatable;
+  Setter set;
+};
+
+bool Assign(bool& target, const std::string& text) {
+  if (text != "yes" && text != "no") return false;
+  target = text == "yes";
+  return true;
+}
+
+template <class T, class U>
+bool Assign(T& target, const std::optional<U>& value) {
+  if (value) target = static_cast<T>(*value);
+  return value.has_value();
+}
+
+template <class T>
+bool AssignUint(T& target, const std::string& text, uint64_t min,
+                uint64_t max) {
+  const auto value = ParseUint(text, max);
+  return value && *value >= min && Assign(target, value);
+}
+
+template <class T>
+std::optional<T> Choose(const std::map<std::string, T>& choices,
+                        const std::string& text) {
+  const auto found = choices.find(text);
+  return found == choices.end() ? std::nullopt : std::optional(found->second);
+}
+
+// Rounds nothing: a bound outside [min, max] does not fit.
+template <class Duration>
+bool AssignDuration(Duration& target, const std::string& text, Duration min,
+                    Duration max) {
+  const auto value = ParseDuration(text);
+  if (!value || *value < min || *value > max) return false;
+  target = std::chrono::duration_cast<Duration>(*value);
+  return true;
+}
+
+std::optional<uint32_t> ParseMode(const std::string& text) {
+  uint32_t mode = 0;
+  if (text.size() < 3 || text.size() > 4) return std::nullopt;
+  for (char c : text) {
+    if (c < '0' || c > '7') return std::nullopt;
+    mode = mode * 8 + static_cast<uint32_t>(c - '0');
+  }
+  return mode > 0777 ? std::nullopt : std::optional(mode);
+}
+
+const std::map<std::string, SiteLevel>& SiteLevels() {
+  static const std::map<std::string, SiteLevel> levels = {
+      {"none", SiteLevel::kNone},
+      {"may", SiteLevel::kMay},
+      {"encrypt", SiteLevel::kEncrypt},
+      {"dane", SiteLevel::kDane},
+      {"dane-only", SiteLevel::kDaneOnly},
+      {"fingerprint", SiteLevel::kFingerprint},
+      {"verify", SiteLevel::kVerify},
+      {"secure", SiteLevel::kSecure}};
+  return levels;
+}
+
+const std::map<std::string, LogLevel>& LogLevels() {
+  static const std::map<std::string, LogLevel> levels = {
+      {"debug", LogLevel::kDebug},
+      {"info", LogLevel::kInfo},
+      {"warn", LogLevel::kWarn},
+      {"error", LogLevel::kError}};
+  return levels;
+}
+
+using std::chrono::milliseconds;
+
+const std::vector<OptionSpec>& Specs() {
+  static const std::vector<OptionSpec> specs = {
+      {"policy.listen", "unix:/var/spool/postfix/postern/policy.sock",
+       "unix:PATH (up to 107 bytes) or inet:ADDRESS:PORT",
+       "where Postfix asks (socketmap); repeatable", true,
+       [](Options& o, const std::string& text) {
+         const auto listen = ListenAddress::Parse(text);
+         if (listen) o.policy.listen.push_back(*listen);
+         return listen.has_value();
+       }},
+      // Postfix gives up after 100 s and may then take a late answer for the
+      // next question's: stay far below.
+      {"policy.answer_timeout", "8s", "a duration from 1s to 60s",
+       "after this long the answer is TEMP; the lookup goes on", false,
+       [](Options& o, const std::string& text) {
+         return AssignDuration(o.policy.answer_timeout, text,
+                               milliseconds(1000), milliseconds(60000));
+       }},
+      {"policy.max_lookups", "1000", "a number from 1 to 100000",
+       "lookups in flight; beyond it, TEMP", false,
+       [](Options& o, const std::string& text) {
+         return AssignUint(o.policy.max_lookups, text, 1, 100000);
+       }},
+      {"policy.max_connections", "16384", "a number from 1 to 1000000",
+       "connections; beyond it, the longest idle one is closed", false,
+       [](Options& o, const std::string& text) {
+         return AssignUint(o.policy.max_connections, text, 1, 1000000);
+       }},
+      {"policy.testing_reply", "off", "off or may",
+       "answer for MTA-STS mode testing: off (as without policy), or may with\n"
+       "TLSRPT attributes (Postfix >= 3.10; it then reports false successes)",
+       false,
+       [](Options& o, const std::string& text) {
+         return Assign(o.policy.testing_reply_may,
+                       Choose<bool>({{"off", false}, {"may", true}}, text));
+       }},
+      {"policy.mixed_reply", "secure", "secure or dane-only",
+       "answer where MTA-STS is enforced and only some MX hosts have TLSA",
+       false,
+       [](Options& o, const std::string& text) {
+         return Assign(
+             o.policy.mixed_reply_dane_only,
+             Choose<bool>({{"secure", false}, {"dane-only", true}}, text));
+       }},
+      {"policy.site_level", "may", "a Postfix TLS security level",
+       "your smtp_tls_security_level; no answer lowers it", false,
+       [](Options& o, const std::string& text) {
+         return Assign(o.policy.site_level, Choose(SiteLevels(), text));
+       }},
+      {"policy.socket_group", "", "a group's name",
+       "group of the unix sockets (default: postfix where it exists)", false,
+       [](Options& o, const std::string& text) {
+         o.policy.socket_group = text;
+         return true;
+       }},
+      {"policy.socket_mode", "0660", "an octal mode such as 0660",
+       "mode of the unix sockets", false,
+       [](Options& o, const std::string& text) {
+         return Assign(o.policy.socket_mode, ParseMode(text));
+       }},
+      {"policy.metrics_listen", "", "unix:PATH or inet:ADDRESS:PORT",
+       "Prometheus metrics over HTTP, e.g. inet:127.0.0.1:9474 (default: none)",
+       false,
+       [](Options& o, const std::string& text) {
+         o.policy.metrics_listen = ListenAddress::Parse(text);
+         return o.policy.metrics_listen.has_value();
+       }},
+      {"run.user", "", "a user's name",
+       "user to run as once the sockets are open (default: as started)", false,
+       [](Options& o, const std::string& text) {
+         o.run.user = text;
+         return true;
+       }},
+      {"run.group", "", "a group's name",
+       "group to run as (default: the user's)", false,
+       [](Options& o, const std::string& text) {
+         o.run.group = text;
+         return true;
+       }},
+      {"cache.max_entries", "1000000", "a number from 100 to 100000000",
+       "domains whose answers are kept in memory", false,
+       [](Options& o, const std::string& text) {
+         return AssignUint(o.cache.max_entries, text, 100, 100000000);
+       }},
+      {"cache.max_bytes", "1GiB", "a size from 1MiB",
+       "memory for answers, e.g. 256MiB", false,
+       [](Options& o, const std::string& text) {
+         const auto size = ParseSize(text);
+         return size && *size >= 1 << 20 && Assign(o.cache.max_bytes, size);
+       }},
+      {"dane.enabled", "yes", "yes or no",
+       "no: for a Postfix without smtp_dns_support_level=dnssec", false,
+       [](Options& o, const std::string& text) {
+         return Assign(o.dane.enabled, text);
+       }},
+      {"dns.server", "", "ADDRESS, ADDRESS:PORT or [IPV6]:PORT",
+       "validating resolver; repeatable (default: /etc/resolv.conf)", true,
+       [](Options& o, const std::string& text) {
+         const auto server = AddressAndPort::Parse(text, 53);
+         if (server) o.dns.servers.push_back(*server);
+         return server.has_value();
+       }},
+      {"dns.timeout", "5s", "a duration from 500ms to 30s",
+       "for one DNS query with its repeats", false,
+       [](Options& o, const std::string& text) {
+         return AssignDuration(o.dns.timeout, text, milliseconds(500),
+                               milliseconds(30000));
+       }},
+      {"dns.trust_ad", "auto", "auto, yes or no",
+       "whose DNSSEC validation to believe; auto: resolvers on this machine",
+       false,
+       [](Options& o, const std::string& text) {
+         return Assign(o.dns.trust_ad,
+                       Choose<TrustAd>({{"auto", TrustAd::kAuto},
+                                        {"yes", TrustAd::kYes},
+                                        {"no", TrustAd::kNo}},
+                                       text));
+       }},
+      {"sts.ca_file", "", "a file of PEM certificates",
+       "authorities for policy hosts (default: the system's)", false,
+       [](Options& o, const std::string& text) {
+         o.sts.ca_file = text;
+         return true;
+       }},
+      {"sts.port", "443", "a port", "HTTPS port of policy hosts", false,
+       [](Options& o, const std::string& text) {
+         return AssignUint(o.sts.port, text, 1, 65535);
+       }},
+      {"sts.fetch_timeout", "60s", "a duration from 1s to 5m",
+       "for one policy fetch; it never holds an answer longer than\n"
+       "answer_timeout",
+       false,
+       [](Options& o, const std::string& text) {
+         return AssignDuration(o.sts.fetch_timeout, text, Seconds(1),
+                               Seconds(300));
+       }},
+      {"sts.max_fetches", "1000", "a number from 1 to 100000",
+       "policy fetches in flight", false,
+       [](Options& o, const std::string& text) {
+         return AssignUint(o.sts.max_fetches, text, 1, 100000);
+       }},
+      {"sts.allow_private", "no", "no, yes, or prefixes such as 10.0.0.0/8",
+       "non-global addresses of policy hosts that may be contacted", false,
+       [](Options& o, const std::string& text) {
+         return Assign(o.sts.allow_private, ParseAddressFilter(text));
+       }},
+      {"log.level", "info", "debug, info, warn or error", "what is logged",
+       false,
+       [](Options& o, const std::string& text) {
+         return Assign(o.log.level, Choose(LogLevels(), text));
+       }},
+  };
+  return specs;
+}
+
+std::vector<std::string> KnownKeys() {
+  std::vector<std::string> keys;
+  for (const OptionSpec& spec : Specs()) keys.push_back(spec.key);
+  return keys;
+}
+
+std::string UnknownKey(const std::string& key) {
+  std::string message = "unknown key '" + Printable(key) + "'";
+  const std::string nearest = NearestName(key, KnownKeys());
+  if (!nearest.empty()) message += "; did you mean '" + nearest + "'?";
+  return message;
+}
+
+struct GivenValue {
+  std::string text;
+  std::string where;  // "FILE:LINE: " or "--key: "
+};
+using GivenValues = std::map<std::string, std::vector<GivenValue>>;
+
+// The lines on which each "section.key" stands, in order.
+std::map<std::string, std::vector<int>> KeyLines(std::istream& file) {
+  std::map<std::string, std::vector<int>> lines;
+  std::string section;
+  std::string line;
+  for (int number = 1; std::getline(file, line); ++number) {
+    std::string_view text = line;
+    text = TrimBlanks(text.substr(0, text.find('#')));
+    if (text.size() > 2 && text.front() == '[' && text.back() == ']') {
+      section = std::string(text.substr(1, text.size() - 2)) + ".";
+    } else if (const size_t equals = text.find('=');
+               equals != std::string_view::npos) {
+      const std::string key(TrimBlanks(text.substr(0, equals)));
+      lines[section + key].push_back(number);
+    } else if (!text.empty()) {
+      lines[""].push_back(number);
+    }
+  }
+  return lines;
+}
+
+Result<GivenValues> ReadConfigFile(const std::string& path) {
+  std::ifstream file(path);
+  if (!file)
+    return Error{"cannot read the configuration file " + path +
+                 "; check its name and mode"};
+  std::stringstream text;
+  text << file.rdbuf();
+  auto lines = KeyLines(text);
+  const auto where = [&](const std::string& key, size_t index) {
+    const auto& numbers = lines[key];
+    return path + ":" +
+           (index < numbers.size() ? std::to_string(numbers[index]) : "?") +
+           ": ";
+  };
+  text.clear();
+  text.seekg(0);
+  GivenValues values;
+  try {
+    const auto parsed = po::parse_config_file(
+        text, po::options_description(), /*allow_unregistered=*/true);
+    for (const auto& option : parsed.options) {
+      auto& given = values[option.string_key];
+      for (const std::string& value : option.value)
+        given.push_back({value, where(option.string_key, given.size())});
+    }
+  } catch (const po::error&) {
+    return Error{where("", 0) + "expected '[section]' or 'key = value'"};
+  }
+  const auto known = KnownKeys();
+  for (const auto& [key, given] : values) {
+    if (std::find(known.begin(), known.end(), key) == known.end())
+      return Error{given.front().where + UnknownKey(key)};
+  }
+  return values;
+}
+
+Result<Options> BuildOptions(const GivenValues& values) {
+  Options options;
+  for (const OptionSpec& spec : Specs()) {
+    std::vector<GivenValue> given;
+    if (const auto found = values.find(spec.key); found != values.end())
+      given = found->second;
+    else if (!spec.default_text.empty())
+      given = {{spec.default_text, ""}};
+    if (given.size() > 1 && !spec.repeatable)
+      return Error{given[1].where + spec.key + " is given twice"};
+    for (const GivenValue& value : given) {
+      if (!spec.set(options, value.text))
+        return Error{value.where + spec.key + " cannot be '" +
+                     Printable(value.text) + "'; expected " + spec.expected};
+    }
+  }
+  return options;
+}
+
+po::options_description Description() {
+  po::options_description description;
+  description.add_options()("help,h", "")("version,V", "")("json", "")(
+      "config,c", po::value<std::string>());
+  for (const OptionSpec& spec : Specs())
+    description.add_options()(spec.key.c_str(),
+                              po::value<std::vector<std::string>>());
+  description.add_options()("words",
+                            po::value<std::vector<std::string>>());
+  return description;
+}
+
+}  // namespace
+
+Result<CommandLine> ParseCommandLine(int argc, const char* const* argv) {
+  const po::options_description description = Description();
+  po::positional_options_description positional;
+  positional.add("words", -1);
+  po::variables_map map;
+  try {
+    // No guessing: an abbreviated key would change its meaning when the next
+    // version adds a longer one.
+    const int style = po::command_line_style::default_style &
+                      ~po::command_line_style::allow_guessing;
+    po::store(po::command_line_parser(argc, argv)
+                  .options(description)
+                  .positional(positional)
+                  .style(style)
+                  .run(),
+              map);
+  } catch (const po::unknown_option& error) {
+    std::string key = error.get_option_name();
+    key.erase(0, key.find_first_not_of('-'));
+    return Error{UnknownKey(key) + " (--help lists them)"};
+  } catch (const po::error& error) {
+    return Error{error.what()};
+  }
+
+  CommandLine line;
+  line.help = map.count("help") > 0;
+  line.version = map.count("version") > 0;
+  line.json = map.count("json") > 0;
+  if (map.count("words")) {
+    const auto& words = map["words"].as<std::vector<std::string>>();
+    line.command = words.front();
+    line.arguments.assign(words.begin() + 1, words.end());
+  }
+  if (map.count("config"))
+    line.config_file = map["config"].as<std::string>();
+  else if (std::ifstream(kDefaultConfigFile))
+    line.config_file = kDefaultConfigFile;
+
+  GivenValues values;
+  if (!line.config_file.empty()) {
+    auto read = ReadConfigFile(line.config_file);
+    if (!read) return read.error();
+    values = std::move(*read);
+  }
+  for (const OptionSpec& spec : Specs()) {
+    if (!map.count(spec.key)) continue;
+    // Options replace the file's values, also those of repeatable keys.
+    std::vector<GivenValue> given;
+    for (const auto& text : map[spec.key].as<std::vector<std::string>>())
+      given.push_back({text, "--"});
+    values[spec.key] = std::move(given);
+  }
+  auto options = BuildOptions(values);
+  if (!options) return options.error();
+  line.options = std::move(*options);
+  return line;
+}
+
+std::string OptionsHelp() {
+  constexpr size_t kColumn = 26;
+  std::string help;
+  for (const OptionSpec& spec : Specs()) {
+    std::string left = "  --" + spec.key;
+    left.resize(std::max(left.size() + 1, kColumn), ' ');
+    help += left;
+    for (char c : spec.help) {
+      help += c;
+      if (c == '\n') help += std::string(kColumn, ' ');
+    }
+    if (!spec.default_text.empty()) {
+      help += "\n" + std::string(kColumn, ' ') + "[" + spec.default_text + "]";
+    }
+    help += '\n';
+  }
+  return help;
+}
+
+std::optional<std::chrono::milliseconds> ParseDuration(std::string_view text) {
+  static const std::map<std::string, uint64_t> units = {
+      {"ms", 1},         {"", 1000},          {"s", 1000},
+      {"m", 60 * 1000},  {"min", 60 * 1000},  {"h", 3600 * 1000},
+      {"d", 86400 * 1000}};
+  const size_t digits =
+      std::min(text.find_first_not_of("0123456789"), text.size());
+  const auto number = ParseUint(text.substr(0, digits), 1000000000);
+  const auto unit =
+      Choose(units, std::string(TrimBlanks(text.substr(digits))));
+  if (!number || !unit) return std::nullopt;
+  return std::chrono::milliseconds(*number * *unit);
+}
+
+std::optional<uint64_t> ParseSize(std::string_view text) {
+  static const std::map<std::string, uint64_t> units = {
+      {"", 1},          {"b", 1},         {"k", 1 << 10},   {"kib", 1 << 10},
+      {"m", 1 << 20},   {"mib", 1 << 20}, {"g", 1 << 30},   {"gib", 1 << 30},
+      {"kb", 1 << 10},  {"mb", 1 << 20},  {"gb", 1 << 30}};
+  const size_t digits =
+      std::min(text.find_first_not_of("0123456789"), text.size());
+  const auto number = ParseUint(text.substr(0, digits), uint64_t{1} << 33);
+  const auto unit =
+      Choose(units, ToLowerAscii(TrimBlanks(text.substr(digits))));
+  if (!number || !unit) return std::nullopt;
+  return *number * *unit;
+}
+
+std::optional<AddressFilter> ParseAddressFilter(std::string_view text) {
+  AddressFilter filter;
+  if (text == "no") return filter;
+  if (text == "yes") {
+    filter.allow_all = true;
+    return filter;
+  }
+  for (std::string_view part : SplitList(text, ", ")) {
+    const auto prefix = IpPrefix::Parse(part);
+    if (!prefix) return std::nullopt;
+    filter.allowed.push_back(*prefix);
+  }
+  if (filter.allowed.empty()) return std::nullopt;
+  return filter;
+}
+
+}  // namespace postern

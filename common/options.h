@@ -1,0 +1,104 @@
+// The configuration: /etc/postern/postern.conf, and every key as an option.
+//
+// Every key is described once, in the table of options.cc: name, default,
+// help, and how its text becomes a value. An unknown key or a value that does
+// not fit is an Error that names the file, the line and the nearest key.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/clock.h"
+#include "common/ip_address.h"
+#include "common/listen_address.h"
+#include "common/log.h"
+#include "common/result.h"
+
+namespace postern {
+
+inline constexpr char kDefaultConfigFile[] = "/etc/postern/postern.conf";
+
+enum class TrustAd { kAuto, kYes, kNo };
+
+// Postfix's levels (smtp_tls_security_level), weakest first.
+enum class SiteLevel {
+  kNone,
+  kMay,
+  kEncrypt,
+  kDane,
+  kDaneOnly,
+  kFingerprint,
+  kVerify,
+  kSecure,
+};
+
+struct Options {
+  struct Policy {
+    std::vector<ListenAddress> listen;
+    std::chrono::milliseconds answer_timeout{0};
+    uint32_t max_lookups = 0;
+    uint32_t max_connections = 0;
+    bool testing_reply_may = false;    // else: NOTFOUND
+    bool mixed_reply_dane_only = false;  // else: secure
+    SiteLevel site_level = SiteLevel::kMay;
+    std::string socket_group;  // "": postfix where that group exists
+    uint32_t socket_mode = 0;
+    std::optional<ListenAddress> metrics_listen;
+  } policy;
+  struct Run {
+    std::string user;   // "": stay as started
+    std::string group;  // "": the user's own
+  } run;
+  struct Cache {
+    uint64_t max_entries = 0;
+    uint64_t max_bytes = 0;
+  } cache;
+  struct Dane {
+    bool enabled = true;
+  } dane;
+  struct Dns {
+    std::vector<AddressAndPort> servers;  // empty: /etc/resolv.conf
+    std::chrono::milliseconds timeout{0};
+    TrustAd trust_ad = TrustAd::kAuto;
+  } dns;
+  struct Sts {
+    std::string ca_file;  // "": the system's
+    uint16_t port = 443;
+    Seconds fetch_timeout{0};
+    uint32_t max_fetches = 0;
+    AddressFilter allow_private;
+  } sts;
+  struct Logging {
+    LogLevel level = LogLevel::kInfo;
+  } log;
+};
+
+// A program's command line: COMMAND, its arguments, and options.
+struct CommandLine {
+  std::string command;  // "" without one
+  std::vector<std::string> arguments;
+  bool help = false;
+  bool version = false;
+  bool json = false;
+  std::string config_file;  // where the options came from; "": defaults
+  Options options;
+};
+
+Result<CommandLine> ParseCommandLine(int argc, const char* const* argv);
+
+// The options as --help shows them: name, default, what it does.
+std::string OptionsHelp();
+
+// "8s", "500ms", "5m", "4h", "1d"; a bare number counts as seconds.
+std::optional<std::chrono::milliseconds> ParseDuration(std::string_view text);
+
+// "1GiB", "512 MiB", "64k", "1000".
+std::optional<uint64_t> ParseSize(std::string_view text);
+
+// One "prefix, prefix", "yes" or "no".
+std::optional<AddressFilter> ParseAddressFilter(std::string_view text);
+
+}  // namespace postern

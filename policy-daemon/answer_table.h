@@ -1,0 +1,85 @@
+// AnswerTable: replies ready to write, by key and dialect.
+//
+// Why: Postfix asks once a message and MX host, and smtp(8) does nothing else
+// meanwhile. Losing an entry costs a lookup, never a policy: what must not be
+// forgotten lives in PolicyStore.
+//
+// Contract: loop thread only. Bounded by entries and bytes; past a bound the
+// clock algorithm evicts what was not asked for since its hand came by. A
+// view that Find() returns holds until the next Put().
+#pragma once
+
+#include <array>
+#include <boost/unordered/unordered_flat_map.hpp>
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <string_view>
+
+#include "common/clock.h"
+#include "policy-daemon/postfix_reply.h"
+
+namespace postern {
+
+// What is counted of an answer.
+enum class ReplyKind : uint8_t {
+  kSecure,
+  kDaneOnly,
+  kDane,
+  kMay,
+  kNotFound,
+  kTemp,
+  kPerm,
+};
+inline constexpr size_t kReplyKinds = 7;
+
+// One reply for each dialect, as netstrings.
+struct Replies {
+  std::array<std::string, kDialects> text;
+  ReplyKind kind = ReplyKind::kTemp;  // of the plain dialect
+};
+
+class AnswerTable {
+ public:
+  AnswerTable(size_t max_entries, size_t max_bytes);
+
+  struct Found {
+    std::string_view text;  // the netstring; empty: none that still holds
+    ReplyKind kind = ReplyKind::kTemp;
+  };
+  Found Find(std::string_view key, Dialect dialect, SteadyTime now);
+
+  void Put(std::string_view key, const Replies& replies, SteadyTime expires);
+
+  size_t size() const { return index_.size(); }
+  size_t bytes() const { return bytes_; }  // an estimate with overheads
+
+ private:
+  // One allocation holds the key and both replies, so that an answer touches
+  // few cache lines: key, then reply 0, then reply 1 (absent where equal).
+  struct Slot {
+    SteadyTime expires{};
+    std::string text;
+    uint32_t key_size = 0;
+    uint32_t first_size = 0;
+    ReplyKind kind = ReplyKind::kTemp;
+    bool asked = false;
+  };
+  using SlotNumber = uint32_t;
+
+  static size_t BytesOf(const Slot& slot);
+  void Free(SlotNumber number);
+  // Makes room for one more; true if something was evicted.
+  void EvictOne();
+
+  size_t max_entries_;
+  size_t max_bytes_;
+  size_t bytes_ = 0;
+  // Stable addresses: the index's keys are views into the slots' text.
+  std::deque<Slot> slots_;
+  std::deque<SlotNumber> free_;
+  SlotNumber hand_ = 0;
+  boost::unordered_flat_map<std::string_view, SlotNumber> index_;
+};
+
+}  // namespace postern

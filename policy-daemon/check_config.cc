@@ -1,0 +1,225 @@
+#include "policy-daemon/check_config.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <boost/asio/io_context.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+
+#include "common/text.h"
+#include "policy-daemon/engine.h"
+
+namespace postern {
+namespace {
+
+constexpr char kSystemCaFile[] = "/etc/ssl/certs/ca-certificates.crt";
+
+// The output of a fixed command; no word of it comes from outside.
+std::string OutputOf(const std::string& command) {
+  std::string output;
+  FILE* pipe = popen((command + " 2>/dev/null").c_str(), "re");
+  if (!pipe) return output;
+  std::array<char, 4096> buffer{};
+  while (size_t bytes = fread(buffer.data(), 1, buffer.size(), pipe))
+    output.append(buffer.data(), bytes);
+  pclose(pipe);
+  return output;
+}
+
+// "name = value" lines.
+std::map<std::string, std::string> ParsePostconf(const std::string& text) {
+  std::map<std::string, std::string> settings;
+  for (std::string_view line : SplitList(text, "\n")) {
+    const size_t equals = line.find('=');
+    if (equals == std::string_view::npos) continue;
+    settings[std::string(TrimBlanks(line.substr(0, equals)))] =
+        TrimBlanks(line.substr(equals + 1));
+  }
+  return settings;
+}
+
+PostfixSettings ReadPostfix() {
+  auto settings = ParsePostconf(OutputOf(
+      "postconf -x mail_version queue_directory smtp_tls_CAfile "
+      "smtp_tls_CApath smtp_tls_security_level smtp_dns_support_level "
+      "smtp_tls_policy_maps"));
+  PostfixSettings postfix;
+  postfix.version = settings["mail_version"];
+  postfix.queue_directory = settings["queue_directory"];
+  postfix.ca_file = settings["smtp_tls_CAfile"];
+  postfix.ca_path = settings["smtp_tls_CApath"];
+  postfix.security_level = settings["smtp_tls_security_level"];
+  postfix.dns_support_level = settings["smtp_dns_support_level"];
+  postfix.policy_maps = settings["smtp_tls_policy_maps"];
+  const auto chroot =
+      ParsePostconf(OutputOf("postconf -F smtp/unix/chroot"));
+  const auto field = chroot.find("smtp/unix/chroot");
+  postfix.smtp_is_chrooted = field != chroot.end() && field->second == "y";
+  return postfix;
+}
+
+// (major, minor) of "3.10.4-20260101"; (0, 0) if it is not a version.
+std::pair<uint64_t, uint64_t> VersionOf(const std::string& text) {
+  const auto parts = SplitList(text, ".-");
+  if (parts.size() < 2) return {0, 0};
+  return {ParseUint(parts[0], 1000).value_or(0),
+          ParseUint(parts[1], 1000).value_or(0)};
+}
+
+// The socket as main.cf names it: relative to the queue directory it works in
+// a chroot and outside.
+std::string SocketForPostfix(const ListenAddress& listen,
+                             const std::string& queue_directory) {
+  if (!listen.is_unix()) return listen.ToString();
+  std::string path = listen.unix_path;
+  if (!queue_directory.empty() && path.starts_with(queue_directory + "/"))
+    path.erase(0, queue_directory.size() + 1);
+  return "unix:" + path;
+}
+
+Awaitable<void> ProbeAll(GetdnsResolver& resolver,
+                         boost::asio::io_context& loop) {
+  co_await resolver.Probe();
+  loop.stop();
+}
+
+// True: every one of `servers` validates (each is asked alone).
+std::vector<std::string> ServersThatDoNotValidate(
+    const std::vector<AddressAndPort>& servers) {
+  std::vector<std::string> bad;
+  for (const AddressAndPort& server : servers) {
+    // Postfix believes the AD bit of whatever its resolv.conf names.
+    const Options::Dns dns{{server}, std::chrono::seconds(5), TrustAd::kYes};
+    // Kept: getdns may still hold an idle timer on the loop.
+    auto* loop = new boost::asio::io_context(1);
+    auto* clock = new LoopClock(*loop);
+    auto* metrics = new Metrics;
+    auto resolver = GetdnsResolver::Create(*loop, *clock, dns, *metrics);
+    if (!resolver) continue;
+    Spawn(loop->get_executor(), ProbeAll(**resolver, *loop));
+    loop->run();
+    if (!(*resolver)->KnownToValidate()) bad.push_back(server.ToString());
+    static_cast<void>(resolver->release());
+  }
+  return bad;
+}
+
+void CheckResolvConf(const std::string& path,
+                     std::vector<std::string>& warnings) {
+  const auto servers = ReadResolvConf(path);
+  if (servers.empty()) {
+    warnings.push_back(path + " names no DNS server");
+    return;
+  }
+  for (const std::string& server : ServersThatDoNotValidate(servers))
+    warnings.push_back(
+        "Postfix's DNS server " + server + " (" + path +
+        ") does not validate DNSSEC: every dane-only answer would defer mail. "
+        "Run a validating resolver (unbound) on 127.0.0.1, or set "
+        "dane.enabled = no");
+}
+
+}  // namespace
+
+MainCfAdvice AdviseMainCf(const PostfixSettings& postfix,
+                          const Options& options) {
+  MainCfAdvice advice;
+  const auto version = VersionOf(postfix.version);
+  const bool tlsrpt = version >= std::pair<uint64_t, uint64_t>(3, 10);
+  auto& lines = advice.lines;
+  auto& warnings = advice.warnings;
+  if (version < std::pair<uint64_t, uint64_t>(3, 4))
+    warnings.push_back("Postfix " + postfix.version +
+                       " is too old: it does not know servername= (3.4)");
+  if (postfix.security_level.empty() || postfix.security_level == "none") {
+    warnings.push_back(
+        "smtp_tls_security_level is empty: mail to domains without a policy "
+        "goes out in clear text, and TLSRPT is off");
+    lines.push_back("smtp_tls_security_level = may");
+  }
+  if (options.dane.enabled && postfix.dns_support_level != "dnssec") {
+    warnings.push_back(
+        "smtp_dns_support_level is not dnssec: dane falls back to may, and "
+        "dane-only defers mail (or set dane.enabled = no)");
+    lines.push_back("smtp_dns_support_level = dnssec");
+  }
+  if (postfix.ca_file.empty() && postfix.ca_path.empty()) {
+    warnings.push_back(
+        "smtp_tls_CAfile is empty: every delivery under MTA-STS would fail "
+        "with \"untrusted issuer\"");
+    lines.push_back(std::string("smtp_tls_CAfile = ") + kSystemCaFile);
+  } else if (postfix.ca_file.empty() && postfix.smtp_is_chrooted) {
+    warnings.push_back(
+        "smtp(8) runs chrooted and smtp_tls_CApath is read inside the chroot; "
+        "smtp_tls_CAfile is read before it");
+    lines.push_back(std::string("smtp_tls_CAfile = ") + kSystemCaFile);
+  }
+  for (const ListenAddress& listen : options.policy.listen) {
+    if (listen.is_unix() && postfix.smtp_is_chrooted &&
+        !listen.unix_path.starts_with(postfix.queue_directory + "/"))
+      warnings.push_back("smtp(8) runs chrooted in " +
+                         postfix.queue_directory + " and cannot reach " +
+                         listen.unix_path +
+                         "; put policy.listen below that folder");
+  }
+  if (!options.policy.listen.empty())
+    lines.push_back(
+        "smtp_tls_policy_maps = socketmap:" +
+        SocketForPostfix(options.policy.listen.front(),
+                         postfix.queue_directory) +
+        (tlsrpt ? ":policy-tlsrpt" : ":policy"));
+  if (postfix.policy_maps.find("socketmap:") == std::string::npos)
+    warnings.push_back("smtp_tls_policy_maps does not ask postern-policy yet");
+  lines.push_back("smtp_tls_loglevel = 1");
+  return advice;
+}
+
+int CheckConfig(const CommandLine& line) {
+  std::printf("configuration: %s: fine\n", line.config_file.empty()
+                                               ? "(embedded defaults)"
+                                               : line.config_file.c_str());
+  {
+    // Reads the authorities and sets the resolver up, as serve would.
+    auto* loop = new boost::asio::io_context(1);
+    auto engine = Engine::Create(*loop, line.options);
+    if (!engine) {
+      std::fprintf(stderr, "postern-policy: %s\n",
+                   engine.error().message.c_str());
+      return 2;
+    }
+    static_cast<void>(engine->release());
+  }
+  const PostfixSettings postfix = ReadPostfix();
+  std::vector<std::string> warnings;
+  if (postfix.version.empty()) {
+    warnings.push_back(
+        "no Postfix found (postconf does not run); the lines below are for "
+        "Postfix < 3.10");
+  } else {
+    std::printf("postfix: version %s, smtp(8) %s\n",
+                Printable(postfix.version).c_str(),
+                postfix.smtp_is_chrooted ? "chrooted" : "not chrooted");
+  }
+  const MainCfAdvice advice = AdviseMainCf(postfix, line.options);
+  warnings.insert(warnings.end(), advice.warnings.begin(),
+                  advice.warnings.end());
+  if (line.options.dane.enabled) {
+    CheckResolvConf("/etc/resolv.conf", warnings);
+    const std::string copy = postfix.queue_directory + "/etc/resolv.conf";
+    if (postfix.smtp_is_chrooted && std::filesystem::exists(copy))
+      CheckResolvConf(copy, warnings);
+  }
+  for (const std::string& warning : warnings)
+    std::printf("warning: %s\n", Printable(warning, 500).c_str());
+  std::printf("\nmain.cf:\n");
+  for (const std::string& one : advice.lines)
+    std::printf("  %s\n", Printable(one, 500).c_str());
+  std::fflush(stdout);
+  std::_Exit(warnings.empty() ? 0 : 1);
+}
+
+}  // namespace postern

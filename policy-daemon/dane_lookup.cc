@@ -1,0 +1,211 @@
+#include "policy-daemon/dane_lookup.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "common/domain_name.h"
+#include "policy-daemon/tlsa.h"
+
+namespace postern {
+namespace {
+
+// Longer than any resolver takes for one query: the wait below ends with it.
+constexpr Seconds kQueryBound{60};
+
+void SortByPreference(std::vector<MxRecord>& records) {
+  std::stable_sort(records.begin(), records.end(),
+                   [](const MxRecord& a, const MxRecord& b) {
+                     return a.preference < b.preference;
+                   });
+}
+
+
+}  // namespace
+
+Awaitable<DaneLookup::MxSet> DaneLookup::FindMx(PolicyKey key) {
+  MxSet set;
+  if (key.is_host) {
+    // RFC 7672 section 2.2.2: no MX lookup, the host itself is the candidate.
+    set.facts.state = MxState::kSecure;
+    set.facts.ttl = Seconds(3600);
+    set.hosts = {key.domain};
+    co_return set;
+  }
+  DnsAnswer answer = co_await resolver_.Query(key.domain, DnsType::kMx);
+  set.facts.ttl = answer.ttl;
+  if (answer.failed()) {
+    set.facts.state = MxState::kFailed;
+    set.facts.reason = answer.failure;
+    co_return set;
+  }
+  set.facts.state = answer.secure ? MxState::kSecure : MxState::kInsecure;
+  if (answer.kind == DnsAnswer::Kind::kNxDomain) {
+    set.facts.nxdomain = true;
+    co_return set;
+  }
+  if (answer.kind == DnsAnswer::Kind::kNoData) {
+    // RFC 5321 section 5.1: the domain is its own MX, as secure as this answer.
+    set.facts.implicit = true;
+    set.hosts = {key.domain};
+    co_return set;
+  }
+  if (answer.mx.size() == 1 && answer.mx[0].exchange.empty()) {
+    set.facts.null_mx = true;  // RFC 7505
+    co_return set;
+  }
+  SortByPreference(answer.mx);
+  for (const MxRecord& record : answer.mx) {
+    if (record.exchange.empty() ||
+        std::find(set.hosts.begin(), set.hosts.end(), record.exchange) !=
+            set.hosts.end())
+      continue;
+    if (set.hosts.size() < kMaxHosts)
+      set.hosts.push_back(record.exchange);
+    else
+      ++set.facts.unexamined;
+  }
+  co_return set;
+}
+
+Awaitable<HostFacts> DaneLookup::FindHost(std::string host, uint16_t port) {
+  HostFacts facts;
+  facts.name = host;
+  if (!IsNormalDomain(host)) {
+    // Postfix drops such a name, too ("malformed domain name").
+    facts.state = HostState::kNoAddress;
+    facts.reason = "not a valid host name";
+    facts.ttl = Seconds(3600);
+    co_return facts;
+  }
+  const Addresses addresses = co_await FindAddresses(host);
+  facts.ttl = addresses.ttl;
+  facts.reason = addresses.reason;
+  // The names to look for TLSA at, in order (RFC 7672 section 2.2.3).
+  std::vector<std::string> bases;
+  switch (addresses.state) {
+    case Addresses::State::kFailed:
+      facts.state = HostState::kUnknown;
+      co_return facts;
+    case Addresses::State::kNone:
+      facts.state = HostState::kNoAddress;
+      co_return facts;
+    case Addresses::State::kSecure:
+      facts.secure_address = true;
+      bases.push_back(addresses.canonical_name);
+      if (addresses.is_alias) bases.push_back(host);
+      break;
+    case Addresses::State::kInsecure: {
+      if (!addresses.is_alias) {
+        // Section 2.2.2: no TLSA lookup; servers of unsigned zones often
+        // break on it.
+        facts.state = HostState::kNone;
+        co_return facts;
+      }
+      // The alias itself may be signed where its target is not.
+      const DnsAnswer alias = co_await resolver_.Query(host, DnsType::kCname);
+      facts.ttl = std::min(facts.ttl, alias.ttl);
+      if (alias.failed()) {
+        facts.state = HostState::kUnknown;
+        facts.reason = "CNAME lookup: " + alias.failure;
+        co_return facts;
+      }
+      if (!alias.has_data() || !alias.secure) {
+        facts.state = HostState::kNone;
+        co_return facts;
+      }
+      facts.reason = "insecure address behind a secure alias";
+      bases.push_back(host);
+      break;
+    }
+  }
+  for (const std::string& base : bases) {
+    const std::string name = "_" + std::to_string(port) + "._tcp." + base;
+    DnsAnswer answer = co_await resolver_.Query(name, DnsType::kTlsa);
+    facts.ttl = std::min(facts.ttl, answer.ttl);
+    if (answer.failed()) {
+      // Section 2.1.2: treated as unreachable, never as "no record".
+      facts.state = HostState::kUnknown;
+      facts.reason = "TLSA lookup of " + name + ": " + answer.failure;
+      co_return facts;
+    }
+    if (!answer.has_data() || !answer.secure) continue;
+    facts.tlsa_base = base;
+    facts.tlsa = std::move(answer.tlsa);
+    const bool usable =
+        std::any_of(facts.tlsa.begin(), facts.tlsa.end(), IsUsable);
+    facts.state = usable ? HostState::kUsable : HostState::kUnusable;
+    co_return facts;
+  }
+  facts.state = HostState::kNone;
+  co_return facts;
+}
+
+// Shared by both families' queries and the caller.
+struct DaneLookup::AddressQueries {
+  AddressQueries(boost::asio::any_io_executor executor, Clock& clock)
+      : enough(std::move(executor), clock) {}
+  std::optional<DnsAnswer> v4, v6;
+  Event enough;  // nothing outstanding can change the judgement
+};
+
+Awaitable<DaneLookup::Addresses> DaneLookup::FindAddresses(std::string host) {
+  const auto queries = std::make_shared<AddressQueries>(executor_, clock_);
+  Spawn(executor_, QueryFamily(queries, host, DnsType::kA));
+  Spawn(executor_, QueryFamily(queries, host, DnsType::kAaaa));
+  co_await queries->enough.WaitUntil(clock_.Now() + kQueryBound);
+  Addresses addresses = Judge(*queries);
+  if (addresses.canonical_name.empty()) addresses.canonical_name = host;
+  co_return addresses;
+}
+
+Awaitable<void> DaneLookup::QueryFamily(std::shared_ptr<AddressQueries> queries,
+                                        std::string host, DnsType type) {
+  DnsAnswer answer = co_await resolver_.Query(std::move(host), type);
+  const bool has_data = answer.has_data();
+  (type == DnsType::kA ? queries->v4 : queries->v6) = std::move(answer);
+  // An address settles it by its own security: secure from one family is
+  // enough, insecure from one family is none, whatever the other says. A slow
+  // or broken AAAA must not hold mail.
+  if (has_data || (queries->v4 && queries->v6)) queries->enough.Set();
+}
+
+DaneLookup::Addresses DaneLookup::Judge(const AddressQueries& queries) {
+  Addresses result;
+  bool any_failed = false;
+  bool any_data = false;
+  bool any_insecure = false;
+  bool any_secure_data = false;
+  result.ttl = Seconds(3600);
+  for (const auto* family : {&queries.v4, &queries.v6}) {
+    const char* name = family == &queries.v4 ? "A" : "AAAA";
+    if (!*family) continue;
+    const DnsAnswer& answer = **family;
+    if (answer.failed()) {
+      any_failed = true;
+      result.reason = std::string(name) + " lookup: " + answer.failure;
+      continue;
+    }
+    result.ttl = std::min(result.ttl, answer.ttl);
+    any_data |= answer.has_data();
+    any_insecure |= answer.insecure();
+    any_secure_data |= answer.has_data() && answer.secure;
+    if (answer.is_alias) result.is_alias = true;
+    if (answer.has_data()) result.canonical_name = answer.canonical_name;
+  }
+  if (any_insecure && (any_data || any_failed)) {
+    result.state = Addresses::State::kInsecure;
+    result.reason = "its address is not secured by DNSSEC";
+  } else if (any_secure_data) {
+    result.state = Addresses::State::kSecure;
+    result.reason.clear();
+  } else if (any_failed || (!queries.v4 && !queries.v6)) {
+    result.state = Addresses::State::kFailed;
+    if (result.reason.empty()) result.reason = "address lookup timed out";
+  } else {
+    result.state = Addresses::State::kNone;
+    result.reason = "it has no address";
+  }
+  return result;
+}
+
+}  // namespace postern

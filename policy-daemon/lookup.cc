@@ -1,0 +1,98 @@
+#include "policy-daemon/lookup.h"
+
+namespace postern {
+
+Lookup::Lookup(const World& world, Settings settings, PolicyKey key)
+    : world_(world),
+      settings_(settings),
+      settled_(world.executor, world.clock),
+      completed_(world.executor, world.clock) {
+  facts_.key = std::move(key);
+}
+
+void Lookup::Start(std::function<void()> on_change) {
+  on_change_ = std::move(on_change);
+  running_ = 1;
+  if (settings_.with_dane) {
+    ++running_;
+    Spawn(world_.executor, RunDane(shared_from_this()));
+  } else {
+    // Every set counts as insecure and every host as none.
+    facts_.mx.state = MxState::kInsecure;
+    facts_.mx.skipped = true;
+    HostFacts host;
+    host.name = facts_.key.domain;
+    host.state = HostState::kNone;
+    host.reason = "DANE is off";
+    host.ttl = Seconds(3600);
+    facts_.hosts = {host};
+  }
+  Spawn(world_.executor, RunSts(shared_from_this()));
+}
+
+Awaitable<void> Lookup::RunDane(std::shared_ptr<Lookup> self) {
+  DaneLookup::MxSet set = co_await world_.dane.FindMx(facts_.key);
+  facts_.mx = std::move(set.facts);
+  facts_.hosts.resize(set.hosts.size());
+  for (size_t i = 0; i < set.hosts.size(); ++i) {
+    facts_.hosts[i].name = std::move(set.hosts[i]);
+    ++running_;
+    Spawn(world_.executor, RunHost(self, i));
+  }
+  Update();
+  BranchEnded();
+}
+
+Awaitable<void> Lookup::RunHost(std::shared_ptr<Lookup> self, size_t index) {
+  HostFacts host = co_await world_.dane.FindHost(self->facts_.hosts[index].name,
+                                                 self->facts_.key.port);
+  self->facts_.hosts[index] = std::move(host);
+  self->Update();
+  self->BranchEnded();
+}
+
+Awaitable<void> Lookup::RunSts(std::shared_ptr<Lookup> self) {
+  co_await world_.sts.Run(facts_.key.domain, [self](const StsFacts& facts) {
+    self->facts_.sts = facts;
+    self->Update();
+  });
+  BranchEnded();
+}
+
+void Lookup::BranchEnded() {
+  if (--running_ > 0) return;
+  // With everything known the answer lives as long as its records do.
+  decision_ = Settle(facts_, settings_.mixed_reply_dane_only);
+  on_change_();
+  completed_.Set();
+}
+
+void Lookup::Update() {
+  if (decision_) return;
+  decision_ = Settle(facts_, settings_.mixed_reply_dane_only);
+  if (!decision_) return;
+  on_change_();
+  settled_.Set();
+}
+
+Facts AtDeadline(Facts facts) {
+  static constexpr char kNoAnswer[] = "no answer in time";
+  if (facts.mx.state == MxState::kPending) {
+    facts.mx.state = MxState::kFailed;
+    facts.mx.reason = kNoAnswer;
+  }
+  for (HostFacts& host : facts.hosts) {
+    if (host.state != HostState::kPending) continue;
+    host.state = HostState::kUnknown;
+    host.reason = kNoAnswer;
+  }
+  if (facts.sts.txt == StsTxt::kPending) {
+    facts.sts.txt = StsTxt::kFailed;
+    facts.sts.txt_reason = kNoAnswer;
+    if (facts.sts.state == StsState::kPending)
+      facts.sts.state = StsState::kOther;
+  }
+  return facts;
+}
+
+}  // namespace postern

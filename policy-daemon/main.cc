@@ -1,0 +1,80 @@
+// postern-policy: reads the command line and runs one command.
+
+#include <cstdio>
+#include <exception>
+
+#include "common/log.h"
+#include "common/options.h"
+#include "policy-daemon/check_config.h"
+#include "policy-daemon/query.h"
+#include "policy-daemon/serve.h"
+
+namespace postern {
+namespace {
+
+constexpr char kUsage[] =
+    R"(postern-policy answers Postfix's smtp_tls_policy_maps from live MTA-STS
+(RFC 8461) and DANE (RFC 7672) lookups, over socketmap.
+
+Usage:
+  postern-policy serve                 the daemon, in the foreground
+  postern-policy query DOMAIN [--json] the reply that Postfix would get, and
+                                       every fact behind it; DOMAIN as Postfix
+                                       asks: example.com, example.com:587,
+                                       [mx.example.com]
+  postern-policy check-config          checks the configuration, and prints the
+                                       main.cf lines for this machine's Postfix
+
+Try it:
+  postern-policy query example.com
+  postern-policy serve --policy.listen=unix:/tmp/policy.sock &
+  postmap -q example.com socketmap:unix:/tmp/policy.sock:policy
+
+Exit codes: 0 fine; 1 something is wrong with the domain or the machine asked
+about; 2 usage or configuration; 75 a temporary failure.
+
+Options (each is also a key of the configuration file: [policy] listen = ...):
+  --config FILE           read FILE [/etc/postern/postern.conf if it exists]
+  --json                  query: JSON instead of text
+  --version, --help
+)";
+
+int Main(int argc, char** argv) {
+  const auto line = ParseCommandLine(argc, argv);
+  if (!line) {
+    std::fprintf(stderr, "postern-policy: %s\n", line.error().message.c_str());
+    return 2;
+  }
+  if (line->help) {
+    std::printf("%s%s", kUsage, OptionsHelp().c_str());
+    return 0;
+  }
+  if (line->version) {
+    std::printf("postern-policy %s\n", POSTERN_VERSION);
+    return 0;
+  }
+  SetLogLevel(line->options.log.level);
+  if (line->command == "serve" && line->arguments.empty()) return Serve(*line);
+  if (line->command == "query" && line->arguments.size() == 1)
+    return Query(*line);
+  if (line->command == "check-config" && line->arguments.empty())
+    return CheckConfig(*line);
+  std::fprintf(stderr,
+               "postern-policy: %s; commands are serve, query DOMAIN and "
+               "check-config (--help explains them)\n",
+               line->command.empty() ? "no command given"
+                                     : "that is not a command of mine");
+  return 2;
+}
+
+}  // namespace
+}  // namespace postern
+
+int main(int argc, char** argv) {
+  try {
+    return postern::Main(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "postern-policy: %s\n", error.what());
+    return 2;
+  }
+}

@@ -1,0 +1,68 @@
+// The socketmap server: accepts connections, reads requests, writes replies.
+//
+// One coroutine a connection, one request of it at a time, in order, as
+// Postfix asks. A cached answer is written from within the same turn of the
+// loop. Bad framing closes the connection; the others go on.
+//
+// Contract: loop thread only. Limits: `max_connections` (the longest idle one
+// makes room), kMaxRequestBytes a request, the waits below.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <list>
+#include <memory>
+#include <vector>
+
+#include "common/listener.h"
+#include "common/metrics.h"
+#include "policy-daemon/policy_service.h"
+
+namespace postern {
+
+class SocketmapServer {
+ public:
+  struct Settings {
+    size_t max_connections = 16384;
+  };
+  // Everything given by reference outlives the server's coroutines.
+  SocketmapServer(boost::asio::io_context& loop, Clock& clock,
+                  PolicyService& service, Settings settings, Metrics& metrics);
+
+  // Serves a listening socket until Stop().
+  void Listen(const Listener& listener);
+
+  // No new connections; idle ones close now, busy ones after their answer.
+  void Stop();
+  // Connections that still owe an answer.
+  size_t busy() const;
+
+ private:
+  using Socket = boost::asio::generic::stream_protocol::socket;
+  struct Connection;
+
+  Awaitable<void> Accept(std::shared_ptr<Listener::Acceptor> acceptor);
+  Awaitable<void> Serve(std::shared_ptr<Connection> connection);
+  // Answers what needs no wait; says what the connection needs next.
+  enum class Next { kRead, kLookup, kFlush, kClose };
+  Next AnswerKnown(Connection& connection);
+  Next Send(Connection& connection, std::string_view reply);
+  Awaitable<void> Sweep();
+  void MakeRoom();
+
+  boost::asio::io_context& loop_;
+  Clock& clock_;
+  PolicyService& service_;
+  Settings settings_;
+  bool stopping_ = false;
+  std::vector<std::shared_ptr<Listener::Acceptor>> acceptors_;
+  std::list<std::shared_ptr<Connection>> connections_;
+  LogLimiter log_limiter_;
+  prometheus::Gauge& open_;
+  prometheus::Counter& accepted_;
+  prometheus::Counter& malformed_;
+  prometheus::Counter& unknown_map_;
+};
+
+}  // namespace postern

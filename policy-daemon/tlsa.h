@@ -1,0 +1,18 @@
+// Which TLSA records DANE for SMTP can use (RFC 7672 section 3.1).
+#pragma once
+
+#include <string>
+
+#include "common/dns.h"
+
+namespace postern {
+
+// Usage 2 or 3, selector 0 or 1, matching type 1 or 2 with data of the right
+// length, or 0 with data that parses as what the selector names. Usages 0 and
+// 1 are undefined for SMTP (section 3.1.3): unusable.
+bool IsUsable(const TlsaRecord& record);
+
+// "3 1 1 8d02536c...": the presentation form.
+std::string ToString(const TlsaRecord& record);
+
+}  // namespace postern
