@@ -1,7 +1,8 @@
 """A small internet with many mail domains, for the bench.
 
-Why: cold lookups need thousands of distinct domains that answer at the speed of
-this machine. tests/e2e has an internet too; that one has variety, this one size.
+Why: cold lookups need thousands of distinct domains that answer at the speed
+of this machine. tests/e2e has an internet too: that one has variety, this one
+has size.
 
     192.0.2.2            Knot: the signed root, dane.test (signed, with DS) and
                          sts.test (unsigned)
@@ -9,9 +10,10 @@ this machine. tests/e2e has an internet too; that one has variety, this one size
     192.0.2.10 .. .209   nginx: a policy host for every name under sts.test
     2001:db8::10 ...     the same over IPv6
 
-    d00042.dane.test     MX mx.d00042.dane.test; that host has A, AAAA, TLSA 3 1 1
-    s00042.sts.test      MX mx.s00042.sts.test; TXT at _mta-sts; enforce policy at
-                         mta-sts.s00042.sts.test, P-256, ten names a certificate
+    d00042.dane.test     MX mx.d00042.dane.test, which has A, AAAA, TLSA 3 1 1
+    s00042.sts.test      MX mx.s00042.sts.test; TXT at _mta-sts; enforce policy
+                         at mta-sts.s00042.sts.test, P-256, ten names a
+                         certificate
 
 Names are padded to one width, so that all requests and all replies of a kind
 have the same length. TTLs are an hour: nothing expires during a run.
@@ -248,11 +250,13 @@ stub-zone:
     ssl_certificate {tls}/{number}.pem;
     include {folder}/policy.conf;
   }}""" for number in self.certificates())
-        self.write("nginx/policy.conf", """
-location = /.well-known/mta-sts.txt {
+        policy = "\n".join(("version: STSv1", "mode: enforce",
+                            "mx: mx.$domain", "max_age: 604800", ""))
+        self.write("nginx/policy.conf", f"""
+location = /.well-known/mta-sts.txt {{
   default_type text/plain;
-  return 200 "version: STSv1\\nmode: enforce\\nmx: mx.$domain\\nmax_age: 604800\\n";
-}
+  return 200 "{policy}";
+}}
 """)
         temporary = "".join(
             f"  {module}_temp_path {folder}/{module};\n" for module in (

@@ -167,7 +167,7 @@ enum Verb {
   kTemp,
   kPerm,
   kBad,     // no netstring, or no verb that Postfix knows
-  kClosed,  // the server closed a connection
+  kClosed,  // a connection ended: by the server, or by us after a kBad
   kVerbs
 };
 
