@@ -8,12 +8,12 @@
 // Contract: each read is taken for one whole request, which holds for clients
 // with one short request outstanding (socketmap's rule). Runs until killed.
 
+#include <cerrno>
+#include <string>
+
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include <cerrno>
-#include <string>
 
 #include "tests/bench/endpoint.h"
 

@@ -13,12 +13,6 @@
 // Limits: a lost query is sent again after a second, without end; the answer
 // section is not read, rcode and AD are believed.
 
-#include <arpa/inet.h>
-#include <getopt.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <array>
 #include <chrono>
 #include <cstdio>
@@ -30,6 +24,13 @@
 #include <sstream>
 #include <string>
 #include <vector>
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <getopt.h>
 
 #include "tests/bench/endpoint.h"
 #include "tests/bench/histogram.h"

@@ -314,11 +314,16 @@ http {{
     def wait_for(self, name, ready, seconds=120):
         deadline = time.monotonic() + seconds
         while not ready():
-            if (self.processes[name].poll() is not None
-                    or time.monotonic() > deadline):
-                log = (self.folder / f"{name}.log").read_text()
-                raise RuntimeError(f"{name} does not start:\n{log[-2000:]}")
+            if self.has_died(name) or time.monotonic() > deadline:
+                raise RuntimeError(
+                    f"{name} does not start:\n{self.log_tail(name)}")
             time.sleep(0.05)
+
+    def has_died(self, name):
+        return self.processes[name].poll() is not None
+
+    def log_tail(self, name):
+        return (self.folder / f"{name}.log").read_text()[-4000:]
 
 
 def policy_host(number):

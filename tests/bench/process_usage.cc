@@ -1,10 +1,10 @@
 #include "tests/bench/process_usage.h"
 
-#include <unistd.h>
-
 #include <cstdio>
 #include <fstream>
 #include <sstream>
+
+#include <unistd.h>
 
 namespace {
 

@@ -13,11 +13,6 @@
 // Limits: one thread. When it is busier than the server it measures itself;
 // compare the server's cpu_seconds with elapsed_seconds to tell.
 
-#include <getopt.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -31,6 +26,12 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <getopt.h>
 
 #include "tests/bench/endpoint.h"
 #include "tests/bench/histogram.h"
