@@ -15,7 +15,10 @@ ASK_LIMIT = 20
 
 
 def settings(ca, overrides):
-    """The configuration, {section.key: value}; None leaves a key out."""
+    """The configuration, {section.key: value}.
+
+    None leaves a key out, a list repeats it.
+    """
     values = {
         "policy.listen": f"unix:{SOCKET}",
         "policy.answer_timeout": "8s",
@@ -33,9 +36,11 @@ def config_text(values):
     lines = []
     for section in dict.fromkeys(key.partition(".")[0] for key in values):
         lines.append(f"[{section}]")
-        lines += [f"{key.partition('.')[2]} = {value}"
-                  for key, value in values.items()
-                  if key.startswith(section + ".")]
+        for key, value in values.items():
+            if key.startswith(section + "."):
+                name = key.partition(".")[2]
+                lines += [f"{name} = {v}" for v in
+                          (value if isinstance(value, list) else [value])]
     return "\n".join(lines) + "\n"
 
 
@@ -62,13 +67,16 @@ class Daemon:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
         def ready():
-            if self.process.poll() is not None:
-                raise RuntimeError(f"{self.binary} ended with status "
-                                   f"{self.process.returncode}: "
-                                   f"{self.text(offset)[-500:]}")
+            self.check_alive(offset)
             return "event=ready" in self.text(offset)
         wait_for(ready, START_LIMIT, f"{self.binary} ready")
         return self
+
+    def check_alive(self, offset=0):
+        if self.process.poll() is not None:
+            raise RuntimeError(f"{self.binary} ended with status "
+                               f"{self.process.returncode}: "
+                               f"{self.text(offset)[-500:]}")
 
     def text(self, offset=0):
         return self.log.read_bytes()[offset:].decode(errors="replace")
@@ -93,20 +101,43 @@ class Daemon:
             self.stop()
 
 
+class Client:
+    """A connection to the daemon's socket; replies come byte for byte."""
+
+    def __init__(self):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(ASK_LIMIT)
+        self.socket.connect(str(SOCKET))
+        self.stream = self.socket.makefile("rb")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stream.close()
+        self.socket.close()
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def send_question(self, key, map_name="policy"):
+        question = f"{map_name} {key}".encode()
+        self.send(b"%d:%s," % (len(question), question))
+
+    def reply(self):
+        """The next reply; None if the daemon has closed the connection."""
+        digits = b""
+        while (byte := self.stream.read(1)) not in (b":", b""):
+            digits += byte
+        if not digits:
+            return None
+        reply = self.stream.read(int(digits) + 1)
+        assert reply.endswith(b","), f"malformed netstring {digits}:{reply}"
+        return reply[:-1].decode()
+
+
 def ask(key, map_name="policy"):
-    """One question over the socket; the reply, byte for byte."""
-    question = f"{map_name} {key}".encode()
-    with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(ASK_LIMIT)
-        client.connect(str(SOCKET))
-        client.sendall(b"%d:%s," % (len(question), question))
-        with client.makefile("rb") as stream:
-            digits = b""
-            while (byte := stream.read(1)) not in (b":", b""):
-                digits += byte
-            if not digits:
-                return "(connection closed)"
-            reply = stream.read(int(digits) + 1)
-    if not reply.endswith(b","):
-        return f"(malformed netstring {digits + b':' + reply})"
-    return reply[:-1].decode()
+    """One question on a connection of its own."""
+    with Client() as client:
+        client.send_question(key, map_name)
+        return client.reply()

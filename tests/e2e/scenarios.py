@@ -4,20 +4,21 @@ Each scenario is a function of a Bench (see run) and starts without a daemon;
 it raises AssertionError, or TimeoutError, if something is not as it should be.
 """
 
-import os
+import pathlib
 import re
 import subprocess
 import time
 
 import world
 from cases import NONE, secure
-from daemon import ask
-from sender import POLICY_MAP, SOCKET
+from daemon import Client, ask
+from sender import SOCKET
 from testnet import wait_for
 
 DANE = "dane-match.test"
 STS = "sts-enforce.test"
 OTHER_RESOLVER = "127.0.0.2"
+TCP_SOCKET = "127.0.0.1:8461"
 RECOVERY = 30  # seconds, for what the daemon rechecks by itself
 
 
@@ -29,6 +30,14 @@ def is_temp(reply, what):
     """TEMP with a reason in words."""
     assert re.fullmatch(r"TEMP \S+( \S+){2,}", reply), \
         f"{what}: expected TEMP and a reason in words, got {reply!r}"
+
+
+def recovered(domain):
+    """Whether the DANE answer is back; until then it is TEMP, nothing less."""
+    reply = ask(domain)
+    assert reply == "OK dane-only" or reply.startswith("TEMP "), \
+        f"weaker than TEMP while the resolver comes back: {reply!r}"
+    return reply == "OK dane-only"
 
 
 def postmap_agrees(bench):
@@ -75,7 +84,7 @@ def private_policy_host(bench):
         equal(ask(STS), NONE, "reply")
         delivery = bench.send_and_wait("sts-wrong-cert.test")
         equal(delivery.status, "sent", "delivery")
-        assert "192.0.2.80" in daemon.text(), "no word of it in the log"
+        assert "sts.allow_private" in daemon.text(), "no advice in the log"
 
 
 def kill_and_restart(bench):
@@ -99,6 +108,53 @@ def terminate(bench):
         equal(ask("none.test"), NONE, "reply")
         equal(daemon.stop(), 0, "exit status")
         assert not SOCKET.exists(), "the socket file is still there"
+
+
+def terminate_while_asked(bench):
+    """SIGTERM lets an answer in flight finish; then nothing is left."""
+    with bench.daemon("asked", policy__answer_timeout="3s") as daemon:
+        with Client() as client:
+            client.send_question(world.BY_NAME["web-slow"].fqdn)
+            wait_for(fetching, 2, "the policy fetch")
+            daemon.process.terminate()
+            reply = client.reply()
+            assert reply, "no answer after SIGTERM"
+        equal(daemon.process.wait(10), 0, "exit status")
+        assert not SOCKET.exists(), "the socket file is still there"
+
+
+def fetching():
+    """Whether a connection to port 443 (01BB) is established (01)."""
+    lines = [line.split() for name in ("tcp", "tcp6") for line in
+             pathlib.Path("/proc/net", name).read_text().splitlines()]
+    return any(f[2].endswith(":01BB") and f[3] == "01" for f in lines)
+
+
+def malformed_input(bench):
+    """Closes that connection only; long and binary keys are NOTFOUND."""
+    with bench.daemon("malformed"), Client() as other:
+        for data in (b"x", b"5x", b"05:policy,", b"6:policy ",
+                     b"99999:policy ", b"-1:,", b"4:a b.,x"):
+            with Client() as client:
+                client.send(data + b"," * 10)
+                while (reply := client.reply()) is not None:
+                    assert reply.startswith("PERM "), reply
+        for key in (300 * "a" + ".test", "a\0b.test", "\x7f\x01", " "):
+            other.send_question(key)
+            equal(other.reply(), NONE, f"key {key!r}")
+        other.send_question(DANE)
+        equal(other.reply(), "OK dane-only", "the other connection")
+
+
+def tcp_socket(bench):
+    """Serves unix and TCP sockets side by side."""
+    with bench.daemon("tcp", policy__listen=[f"unix:{SOCKET}",
+                                             f"inet:{TCP_SOCKET}"]):
+        equal(ask(DANE), "OK dane-only", "unix socket")
+        found = subprocess.run(
+            ["postmap", "-q", DANE, f"socketmap:inet:{TCP_SOCKET}:policy"],
+            stdout=subprocess.PIPE, text=True)
+        equal(found.stdout, "dane-only\n", "TCP socket")
 
 
 def socket_in_use(bench):
@@ -132,11 +188,39 @@ def foreign_file(bench):
         SOCKET.unlink()
 
 
+def no_resolver_at_start(bench):
+    """Starts all the same, says so, and recovers when there is one."""
+    with bench.daemon("noresolver", dns__server=OTHER_RESOLVER,
+                      dns__timeout="1s") as daemon:
+        is_temp(ask(DANE), "without a resolver")
+        assert f"server={OTHER_RESOLVER}" in daemon.text(), \
+            "the log does not name the resolver"
+        resolver = bench.internet.resolver(OTHER_RESOLVER)
+        try:
+            wait_for(lambda: recovered(DANE), RECOVERY, "recovery")
+        finally:
+            resolver.kill()
+            resolver.wait()
+
+
+def unreadable_ca_file(bench):
+    """Does not start, and names the file."""
+    daemon = bench.daemon("noca", sts__ca_file="/run/no-such-file.pem")
+    try:
+        daemon.start()
+    except RuntimeError:
+        assert "/run/no-such-file.pem" in daemon.text(), daemon.text()
+    else:
+        daemon.stop()
+        raise AssertionError("started without the file")
+
+
 def resolver_gone(bench):
     """TEMP with a reason, mail is deferred; all is well when it is back."""
     resolver = bench.internet.resolver(OTHER_RESOLVER)
     try:
-        with bench.daemon("gone", dns__server=OTHER_RESOLVER):
+        with bench.daemon("gone", dns__server=OTHER_RESOLVER,
+                          dns__timeout="1s"):
             equal(ask(DANE), "OK dane-only", "before")
             resolver.kill()
             resolver.wait()
@@ -146,8 +230,7 @@ def resolver_gone(bench):
             assert re.search("temporary error: .*dane-selfsigned.test",
                              bench.log.text()), "no reason in Postfix's log"
             resolver = bench.internet.resolver(OTHER_RESOLVER)
-            wait_for(lambda: ask("dane-ta.test") == "OK dane-only", RECOVERY,
-                     "recovery")
+            wait_for(lambda: recovered("dane-ta.test"), RECOVERY, "recovery")
     finally:
         resolver.kill()
         resolver.wait()
@@ -186,7 +269,7 @@ def query_command(bench):
 
 
 SCENARIOS = [postmap_agrees, hostile_text_adds_nothing, slow_policy_host,
-             private_policy_host, kill_and_restart, terminate, socket_in_use,
-             foreign_file, resolver_gone, resolver_does_not_validate,
-             query_command]
-assert POLICY_MAP.endswith(":policy") and os.path.isabs(SOCKET)
+             private_policy_host, kill_and_restart, terminate,
+             terminate_while_asked, malformed_input, tcp_socket, socket_in_use,
+             foreign_file, unreadable_ca_file, no_resolver_at_start,
+             resolver_gone, resolver_does_not_validate, query_command]
