@@ -2,6 +2,8 @@
 //
 // Rules: a coroutine takes values, or references to objects that outlive the
 // loop's run. Nobody is resumed from inside the call that lets him go on.
+// No lambda or braced list stands inside a co_await expression: g++ 12
+// destroys such temporaries twice. Give them a name first.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>

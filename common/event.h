@@ -5,12 +5,12 @@
 // goes is destroyed with it, unresumed.
 #pragma once
 
-#include <boost/asio/any_completion_handler.hpp>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <list>
+#include <memory>
 
 #include "common/awaitable.h"
 #include "common/clock.h"
@@ -40,7 +40,9 @@ class Event {
         const boost::asio::use_awaitable_t<>, void(bool)>(
         [this, deadline](auto handler) {
           const auto waiter = waiters_.emplace(waiters_.end());
-          waiter->handler = std::move(handler);
+          waiter->handler =
+              std::make_unique<HandlerOf<decltype(handler)>>(
+                  std::move(handler));
           waiter->timer = clock_.CallAt(
               deadline, [this, waiter] { Resume(waiter, false); });
         },
@@ -48,8 +50,19 @@ class Event {
   }
 
  private:
+  // (Asio's any_completion_handler cannot be moved in Boost 1.81.)
+  struct Handler {
+    virtual ~Handler() = default;
+    virtual void Call(bool value) = 0;
+  };
+  template <class T>
+  struct HandlerOf final : Handler {
+    explicit HandlerOf(T&& t) : handler(std::move(t)) {}
+    void Call(bool value) override { handler(value); }
+    T handler;
+  };
   struct Waiter {
-    boost::asio::any_completion_handler<void(bool)> handler;
+    std::unique_ptr<Handler> handler;
     std::unique_ptr<Timer> timer;
   };
 
@@ -57,10 +70,9 @@ class Event {
     // Taken out first: the timer's destructor may run inside its own call.
     auto handler = std::move(waiter->handler);
     waiters_.erase(waiter);
-    boost::asio::post(executor_,
-                      [handler = std::move(handler), value]() mutable {
-                        std::move(handler)(value);
-                      });
+    boost::asio::post(executor_, [handler = std::move(handler), value] {
+      handler->Call(value);
+    });
   }
 
   boost::asio::any_io_executor executor_;

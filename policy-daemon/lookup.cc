@@ -52,10 +52,11 @@ Awaitable<void> Lookup::RunHost(std::shared_ptr<Lookup> self, size_t index) {
 }
 
 Awaitable<void> Lookup::RunSts(std::shared_ptr<Lookup> self) {
-  co_await world_.sts.Run(facts_.key.domain, [self](const StsFacts& facts) {
+  StsLookup::Publish publish = [self](const StsFacts& facts) {
     self->facts_.sts = facts;
     self->Update();
-  });
+  };
+  co_await world_.sts.Run(facts_.key.domain, std::move(publish));
   BranchEnded();
 }
 
