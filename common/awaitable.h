@@ -6,12 +6,13 @@
 // destroys such temporaries twice. Give them a name first.
 #pragma once
 
+#include <exception>
+#include <utility>
+
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <exception>
-#include <utility>
 
 #include "common/log.h"
 

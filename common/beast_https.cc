@@ -1,8 +1,5 @@
 #include "common/beast_https.h"
 
-#include <openssl/err.h>
-#include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 #include <unistd.h>
 
 #include <boost/asio/as_tuple.hpp>
@@ -13,6 +10,9 @@
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
 #include <boost/beast/ssl/ssl_stream.hpp>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 
 #include "common/text.h"
 
@@ -65,9 +65,9 @@ bool ExpectHost(SSL* ssl, const std::string& host) {
 HttpsResponse HandshakeFailed(SSL* ssl, const error_code& error) {
   const long verdict = SSL_get_verify_result(ssl);
   if (verdict != X509_V_OK)
-    return Failed(HttpsFailure::kCertificate,
-                  std::string("certificate: ") +
-                      X509_verify_cert_error_string(verdict));
+    return Failed(
+        HttpsFailure::kCertificate,
+        std::string("certificate: ") + X509_verify_cert_error_string(verdict));
   return FailedBy(HttpsFailure::kTls, "TLS handshake", error);
 }
 
@@ -92,9 +92,8 @@ Result<std::unique_ptr<BeastHttps>> BeastHttps::Create(
   // Idle buffers of slow hosts are given back.
   SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
   const bool loaded =
-      ca_file.empty()
-          ? SSL_CTX_set_default_verify_paths(context) == 1
-          : SSL_CTX_load_verify_file(context, ca_file.c_str()) == 1;
+      ca_file.empty() ? SSL_CTX_set_default_verify_paths(context) == 1
+                      : SSL_CTX_load_verify_file(context, ca_file.c_str()) == 1;
   ERR_clear_error();
   if (!loaded)
     return Error{"cannot read certificates from '" + ca_file +
@@ -133,10 +132,10 @@ Awaitable<HttpsResponse> BeastHttps::Get(HttpsRequest request) {
     co_return HandshakeFailed(ssl, error);
 
   http::request<http::empty_body> get(http::verb::get, request.path, 11);
-  get.set(http::field::host, request.port == 443
-                                 ? request.host
-                                 : request.host + ":" +
-                                       std::to_string(request.port));
+  get.set(http::field::host,
+          request.port == 443
+              ? request.host
+              : request.host + ":" + std::to_string(request.port));
   get.set(http::field::user_agent, kUserAgent);
   get.set(http::field::accept, "text/plain");
   // A compressed answer could escape the body's bound.

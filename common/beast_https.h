@@ -7,9 +7,10 @@
 // this module's .cc alone.
 #pragma once
 
-#include <boost/asio/io_context.hpp>
 #include <memory>
 #include <string>
+
+#include <boost/asio/io_context.hpp>
 
 #include "common/https.h"
 #include "common/result.h"

@@ -1,9 +1,9 @@
 #include "common/domain_name.h"
 
-#include <idn2.h>
-
 #include <algorithm>
 #include <memory>
+
+#include <idn2.h>
 
 #include "common/text.h"
 
@@ -20,9 +20,8 @@ bool IsNormalLabel(std::string_view label) {
 
 std::optional<std::string> ToALabels(const std::string& name) {
   char* output = nullptr;
-  const int code =
-      idn2_to_ascii_8z(name.c_str(), &output,
-                       IDN2_NONTRANSITIONAL | IDN2_NFC_INPUT);
+  const int code = idn2_to_ascii_8z(name.c_str(), &output,
+                                    IDN2_NONTRANSITIONAL | IDN2_NFC_INPUT);
   const std::unique_ptr<char, decltype(&idn2_free)> owner(output, &idn2_free);
   if (code != IDN2_OK) return std::nullopt;
   return std::string(output);

@@ -5,12 +5,13 @@
 // goes is destroyed with it, unresumed.
 #pragma once
 
+#include <list>
+#include <memory>
+
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <list>
-#include <memory>
 
 #include "common/awaitable.h"
 #include "common/clock.h"
@@ -40,9 +41,8 @@ class Event {
         const boost::asio::use_awaitable_t<>, void(bool)>(
         [this, deadline](auto handler) {
           const auto waiter = waiters_.emplace(waiters_.end());
-          waiter->handler =
-              std::make_unique<HandlerOf<decltype(handler)>>(
-                  std::move(handler));
+          waiter->handler = std::make_unique<HandlerOf<decltype(handler)>>(
+              std::move(handler));
           waiter->timer = clock_.CallAt(
               deadline, [this, waiter] { Resume(waiter, false); });
         },

@@ -113,14 +113,11 @@ void ForEachRecord(const getdns_dict* reply, const char* section, Use use) {
 // The SOA's negative TTL (RFC 2308 section 5).
 Seconds NegativeTtl(const getdns_dict* reply) {
   Seconds ttl{0};
-  ForEachRecord(reply, "authority",
-                [&](const getdns_dict* rr, const getdns_dict* rdata) {
-                  if (GetInt(rr, "type") !=
-                      static_cast<uint32_t>(DnsType::kSoa))
-                    return;
-                  ttl = Seconds(
-                      std::min(GetInt(rr, "ttl"), GetInt(rdata, "minimum")));
-                });
+  ForEachRecord(
+      reply, "authority", [&](const getdns_dict* rr, const getdns_dict* rdata) {
+        if (GetInt(rr, "type") != static_cast<uint32_t>(DnsType::kSoa)) return;
+        ttl = Seconds(std::min(GetInt(rr, "ttl"), GetInt(rdata, "minimum")));
+      });
   return ttl;
 }
 
@@ -153,9 +150,8 @@ std::string WireNameToText(const uint8_t* bytes, size_t size) {
   return at < size ? text : kMalformed;
 }
 
-DnsAnswer ReadGetdnsAnswer(const getdns_dict* response,
-                           const std::string& name, DnsType type,
-                           bool trusted) {
+DnsAnswer ReadGetdnsAnswer(const getdns_dict* response, const std::string& name,
+                           DnsType type, bool trusted) {
   getdns_list* replies = nullptr;
   getdns_dict* reply = nullptr;
   getdns_dict* header = nullptr;
@@ -173,19 +169,18 @@ DnsAnswer ReadGetdnsAnswer(const getdns_dict* response,
   answer.secure = trusted && GetInt(header, "ad") == 1;
   answer.canonical_name = name == "." ? "" : name;
   std::map<std::string, std::pair<std::string, uint32_t>> aliases;
-  ForEachRecord(reply, "answer",
-                [&](const getdns_dict* rr, const getdns_dict* rdata) {
-                  if (GetInt(rr, "type") !=
-                      static_cast<uint32_t>(DnsType::kCname))
-                    return;
-                  aliases[GetName(rr, "name")] = {GetName(rdata, "cname"),
-                                                  GetInt(rr, "ttl")};
-                });
+  ForEachRecord(
+      reply, "answer", [&](const getdns_dict* rr, const getdns_dict* rdata) {
+        if (GetInt(rr, "type") != static_cast<uint32_t>(DnsType::kCname))
+          return;
+        aliases[GetName(rr, "name")] = {GetName(rdata, "cname"),
+                                        GetInt(rr, "ttl")};
+      });
   Seconds ttl = Seconds::max();
   answer.is_alias = aliases.contains(answer.canonical_name);
   if (type == DnsType::kCname) {
-    answer.kind = answer.is_alias ? DnsAnswer::Kind::kData
-                                  : DnsAnswer::Kind::kNoData;
+    answer.kind =
+        answer.is_alias ? DnsAnswer::Kind::kData : DnsAnswer::Kind::kNoData;
     answer.ttl = answer.is_alias
                      ? Seconds(aliases[answer.canonical_name].second)
                      : NegativeTtl(reply);

@@ -2,18 +2,17 @@
 // from whoever runs the zone: all is bounded and checked here.
 #pragma once
 
-#include <getdns/getdns.h>
-
 #include <string>
+
+#include <getdns/getdns.h>
 
 #include "common/dns.h"
 
 namespace postern {
 
 // `trusted`: the AD bit of this server may be believed.
-DnsAnswer ReadGetdnsAnswer(const getdns_dict* response,
-                           const std::string& name, DnsType type,
-                           bool trusted);
+DnsAnswer ReadGetdnsAnswer(const getdns_dict* response, const std::string& name,
+                           DnsType type, bool trusted);
 
 // A name in wire form as text: lower case, no trailing dot, "" for the root;
 // bytes that no host name has as \DDD (RFC 1035 section 5.1). "\000" for

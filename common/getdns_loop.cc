@@ -1,9 +1,10 @@
 #include "common/getdns_loop.h"
 
-#include <boost/asio/posix/stream_descriptor.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <memory>
 #include <optional>
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 namespace postern {
 namespace {
@@ -21,25 +22,24 @@ struct GetdnsLoop::Watch : std::enable_shared_from_this<Watch> {
       : event(e), timer(loop) {}
 
   void Wait(Descriptor::wait_type type, getdns_eventloop_callback callback) {
-    descriptor->async_wait(
-        type, [weak = weak_from_this(), type,
-               callback](boost::system::error_code error) {
-          const auto self = weak.lock();
-          if (error || !self || !self->event) return;
-          callback(self->event->userarg);
-          // Level-triggered until cleared, as getdns expects.
-          if (self->event) self->Wait(type, callback);
-        });
+    descriptor->async_wait(type, [weak = weak_from_this(), type,
+                                  callback](boost::system::error_code error) {
+      const auto self = weak.lock();
+      if (error || !self || !self->event) return;
+      callback(self->event->userarg);
+      // Level-triggered until cleared, as getdns expects.
+      if (self->event) self->Wait(type, callback);
+    });
   }
 
   void WaitTimeout(uint64_t timeout_ms) {
     timer.expires_after(std::chrono::milliseconds(timeout_ms));
-    timer.async_wait([weak = weak_from_this()](
-                         boost::system::error_code error) {
-      const auto self = weak.lock();
-      if (error || !self || !self->event) return;
-      self->event->timeout_cb(self->event->userarg);
-    });
+    timer.async_wait(
+        [weak = weak_from_this()](boost::system::error_code error) {
+          const auto self = weak.lock();
+          if (error || !self || !self->event) return;
+          self->event->timeout_cb(self->event->userarg);
+        });
   }
 
   getdns_eventloop_event* event;  // null: cleared

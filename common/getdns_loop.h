@@ -5,10 +5,9 @@
 // has cleared the event; Asio has let go of it by then.
 #pragma once
 
+#include <boost/asio/io_context.hpp>
 #include <getdns/getdns.h>
 #include <getdns/getdns_extra.h>
-
-#include <boost/asio/io_context.hpp>
 
 namespace postern {
 

@@ -118,8 +118,8 @@ Status GetdnsResolver::AddServer(const AddressAndPort& address,
                                  TrustAd trust_ad) {
   auto server = std::make_unique<Server>();
   server->address = address;
-  server->trusted = trust_ad == TrustAd::kYes ||
-                    (trust_ad == TrustAd::kAuto && address.address.IsLoopback());
+  server->trusted = trust_ad == TrustAd::kYes || (trust_ad == TrustAd::kAuto &&
+                                                  address.address.IsLoopback());
   getdns_context* context = nullptr;
   getdns_context_create(&context, /*set_from_os=*/0);
   server->context.reset(context);
@@ -134,8 +134,8 @@ Status GetdnsResolver::AddServer(const AddressAndPort& address,
       !getdns_context_set_append_name(context, GETDNS_APPEND_NAME_NEVER) &&
       !getdns_context_set_edns_maximum_udp_payload_size(context,
                                                         kEdnsPayload) &&
-      !getdns_context_set_timeout(
-          context, static_cast<uint64_t>(timeout_.count())) &&
+      !getdns_context_set_timeout(context,
+                                  static_cast<uint64_t>(timeout_.count())) &&
       SetUpstream(context, address) &&
       !getdns_context_set_eventloop(context, getdns_loop_.eventloop());
   if (!ok)
@@ -147,17 +147,15 @@ Status GetdnsResolver::AddServer(const AddressAndPort& address,
 
 bool GetdnsResolver::Validates() const {
   // Before the first answer nobody is known not to.
-  return std::any_of(
-      servers_.begin(), servers_.end(), [](const auto& server) {
-        return server->trusted && server->validation != Validation::kNo;
-      });
+  return std::any_of(servers_.begin(), servers_.end(), [](const auto& server) {
+    return server->trusted && server->validation != Validation::kNo;
+  });
 }
 
 bool GetdnsResolver::KnownToValidate() const {
-  return std::any_of(
-      servers_.begin(), servers_.end(), [](const auto& server) {
-        return server->trusted && server->validation == Validation::kYes;
-      });
+  return std::any_of(servers_.begin(), servers_.end(), [](const auto& server) {
+    return server->trusted && server->validation == Validation::kYes;
+  });
 }
 
 std::vector<GetdnsResolver::Server*> GetdnsResolver::ServersToAsk() {
@@ -210,14 +208,13 @@ Awaitable<DnsAnswer> GetdnsResolver::Ask(std::vector<Server*> servers,
 void GetdnsResolver::Send(Server& server,
                           const std::shared_ptr<Pending>& pending) {
   queries_.Increment();
-  auto attempt =
-      std::make_unique<Attempt>(Attempt{pending, server.trusted});
+  auto attempt = std::make_unique<Attempt>(Attempt{pending, server.trusted});
   ++pending->outstanding;
   getdns_transaction_t id = 0;
-  const getdns_return_t code = getdns_general(
-      server.context.get(), pending->name.c_str(),
-      static_cast<uint16_t>(pending->type), AdExtension(), attempt.get(), &id,
-      OnAnswer);
+  const getdns_return_t code =
+      getdns_general(server.context.get(), pending->name.c_str(),
+                     static_cast<uint16_t>(pending->type), AdExtension(),
+                     attempt.get(), &id, OnAnswer);
   if (code == GETDNS_RETURN_GOOD) {
     attempt.release();  // OnAnswer owns it
     pending->transactions.emplace_back(server.context.get(), id);
@@ -281,8 +278,7 @@ void GetdnsResolver::JudgeProbe(Server& server, const DnsAnswer& answer) {
   }
   if (!std::exchange(server.answers, true))
     Log(LogLevel::kInfo, "resolver_answers", {{"server", name}});
-  const Validation now =
-      answer.secure ? Validation::kYes : Validation::kNo;
+  const Validation now = answer.secure ? Validation::kYes : Validation::kNo;
   if (std::exchange(server.validation, now) == now) return;
   if (answer.secure)
     Log(LogLevel::kInfo, "resolver_validates", {{"server", name}});

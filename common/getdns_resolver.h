@@ -12,9 +12,10 @@
 // Logged: a server that stops or starts to validate or to answer.
 #pragma once
 
-#include <boost/asio/io_context.hpp>
 #include <memory>
 #include <vector>
+
+#include <boost/asio/io_context.hpp>
 
 #include "common/dns.h"
 #include "common/event.h"

@@ -1,8 +1,8 @@
 #include "common/ip_address.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
+
+#include <arpa/inet.h>
 
 #include "common/text.h"
 
@@ -15,18 +15,18 @@ IpPrefix Prefix(std::string_view text) { return *IpPrefix::Parse(text); }
 // E: everything that is not a host on the public internet.
 const std::vector<IpPrefix>& NonGlobalPrefixes() {
   static const std::vector<IpPrefix> prefixes = {
-      Prefix("0.0.0.0/8"),       Prefix("10.0.0.0/8"),
-      Prefix("100.64.0.0/10"),   Prefix("127.0.0.0/8"),
-      Prefix("169.254.0.0/16"),  Prefix("172.16.0.0/12"),
-      Prefix("192.0.0.0/24"),    Prefix("192.0.2.0/24"),
-      Prefix("192.88.99.0/24"),  Prefix("192.168.0.0/16"),
-      Prefix("198.18.0.0/15"),   Prefix("198.51.100.0/24"),
-      Prefix("203.0.113.0/24"),  Prefix("224.0.0.0/3"),
-      Prefix("::/96"),           Prefix("64:ff9b:1::/48"),
-      Prefix("100::/64"),        Prefix("2001::/23"),
-      Prefix("2001:db8::/32"),   Prefix("3fff::/20"),
-      Prefix("5f00::/16"),       Prefix("fc00::/7"),
-      Prefix("fe80::/9"),        Prefix("ff00::/8"),
+      Prefix("0.0.0.0/8"),      Prefix("10.0.0.0/8"),
+      Prefix("100.64.0.0/10"),  Prefix("127.0.0.0/8"),
+      Prefix("169.254.0.0/16"), Prefix("172.16.0.0/12"),
+      Prefix("192.0.0.0/24"),   Prefix("192.0.2.0/24"),
+      Prefix("192.88.99.0/24"), Prefix("192.168.0.0/16"),
+      Prefix("198.18.0.0/15"),  Prefix("198.51.100.0/24"),
+      Prefix("203.0.113.0/24"), Prefix("224.0.0.0/3"),
+      Prefix("::/96"),          Prefix("64:ff9b:1::/48"),
+      Prefix("100::/64"),       Prefix("2001::/23"),
+      Prefix("2001:db8::/32"),  Prefix("3fff::/20"),
+      Prefix("5f00::/16"),      Prefix("fc00::/7"),
+      Prefix("fe80::/9"),       Prefix("ff00::/8"),
   };
   return prefixes;
 }
@@ -113,10 +113,9 @@ bool IsGlobal(const IpAddress& address) {
 
 bool AddressFilter::Allows(const IpAddress& address) const {
   return allow_all || IsGlobal(address) ||
-         std::any_of(allowed.begin(), allowed.end(),
-                     [&](const IpPrefix& prefix) {
-                       return prefix.Contains(address);
-                     });
+         std::any_of(
+             allowed.begin(), allowed.end(),
+             [&](const IpPrefix& prefix) { return prefix.Contains(address); });
 }
 
 }  // namespace postern

@@ -1,5 +1,11 @@
 #include "common/listener.h"
 
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <optional>
+#include <utility>
+
 #include <fcntl.h>
 #include <grp.h>
 #include <sys/socket.h>
@@ -9,11 +15,6 @@
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
-#include <optional>
-#include <utility>
 
 namespace postern {
 namespace {
@@ -58,8 +59,9 @@ Status PrepareUnixPath(const std::string& path) {
   struct stat info {};
   if (lstat(path.c_str(), &info) != 0) return Done{};
   if (!S_ISSOCK(info.st_mode))
-    return Error{path + " exists and is not a socket; remove it or choose "
-                        "another policy.listen"};
+    return Error{path +
+                 " exists and is not a socket; remove it or choose "
+                 "another policy.listen"};
   if (SomebodyListens(path))
     return Error{"another process already serves " + path +
                  "; stop it or choose another policy.listen"};
@@ -114,10 +116,9 @@ Result<Listener> Listener::Open(asio::io_context& loop,
   umask(old_mask);
   if (!error) acceptor->listen(kBacklog, error);
   if (error)
-    return Error{"cannot listen on " + address.ToString() + ": " +
-                 error.message() +
-                 (address.is_unix() ? " (does the folder exist, may I write?)"
-                                    : "")};
+    return Error{
+        "cannot listen on " + address.ToString() + ": " + error.message() +
+        (address.is_unix() ? " (does the folder exist, may I write?)" : "")};
   if (address.is_unix()) {
     const Status set = SetUnixMode(address.unix_path, mode);
     if (!set) return set.error();

@@ -1,11 +1,12 @@
 // Listening stream sockets, unix or TCP, opened before privileges go.
 #pragma once
 
+#include <memory>
+#include <string>
+
 #include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
-#include <memory>
-#include <string>
 
 #include "common/listen_address.h"
 #include "common/result.h"

@@ -1,10 +1,10 @@
 #include "common/log.h"
 
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <memory>
+
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
 
 #include "common/text.h"
 
@@ -83,9 +83,7 @@ std::string FormatLogFields(std::initializer_list<LogField> fields) {
 
 void SetLogLevel(LogLevel level) { Logger().set_level(ToSpdlog(level)); }
 
-bool LogEnabled(LogLevel level) {
-  return Logger().should_log(ToSpdlog(level));
-}
+bool LogEnabled(LogLevel level) { return Logger().should_log(ToSpdlog(level)); }
 
 void Log(LogLevel level, std::string_view event,
          std::initializer_list<LogField> fields) {

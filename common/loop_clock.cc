@@ -13,11 +13,11 @@ class LoopTimer final : public Timer {
         call_(std::make_shared<std::function<void()>>(std::move(call))) {
     // Weak: a wait that has ended but not yet been reported cannot be
     // cancelled any more, and must find nothing to call.
-    timer_.async_wait([weak = std::weak_ptr(call_)](
-                          boost::system::error_code error) {
-      if (error) return;
-      if (const auto held = weak.lock()) (*held)();
-    });
+    timer_.async_wait(
+        [weak = std::weak_ptr(call_)](boost::system::error_code error) {
+          if (error) return;
+          if (const auto held = weak.lock()) (*held)();
+        });
   }
 
  private:

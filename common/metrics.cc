@@ -7,15 +7,18 @@ namespace postern {
 prometheus::Counter& Metrics::Counter(const std::string& name,
                                       const std::string& help,
                                       const Labels& labels) {
-  return prometheus::BuildCounter().Name(name).Help(help).Register(registry_)
+  return prometheus::BuildCounter()
+      .Name(name)
+      .Help(help)
+      .Register(registry_)
       .Add(labels);
 }
 
 prometheus::Gauge& Metrics::Gauge(const std::string& name,
                                   const std::string& help,
                                   const Labels& labels) {
-  return prometheus::BuildGauge().Name(name).Help(help).Register(registry_)
-      .Add(labels);
+  return prometheus::BuildGauge().Name(name).Help(help).Register(registry_).Add(
+      labels);
 }
 
 prometheus::Histogram& Metrics::Latency(const std::string& name,

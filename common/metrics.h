@@ -5,13 +5,13 @@
 // Counter and gauge calls are safe from any thread.
 #pragma once
 
+#include <map>
+#include <string>
+
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
-
-#include <map>
-#include <string>
 
 namespace postern {
 
@@ -20,8 +20,7 @@ using Labels = std::map<std::string, std::string>;
 class Metrics {
  public:
   // The same name and labels give the same counter.
-  prometheus::Counter& Counter(const std::string& name,
-                               const std::string& help,
+  prometheus::Counter& Counter(const std::string& name, const std::string& help,
                                const Labels& labels = {});
   prometheus::Gauge& Gauge(const std::string& name, const std::string& help,
                            const Labels& labels = {});

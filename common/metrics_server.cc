@@ -46,8 +46,7 @@ Awaitable<void> MetricsServer::Accept(
     std::shared_ptr<Listener::Acceptor> acceptor) {
   while (acceptor->is_open()) {
     const auto connection = std::make_shared<Connection>(loop_);
-    auto [error] =
-        co_await acceptor->async_accept(connection->socket, kAwait);
+    auto [error] = co_await acceptor->async_accept(connection->socket, kAwait);
     if (error || open_ >= kMaxScrapes) {
       // Out of descriptors, or flooded: both pass.
       Event pause(loop_.get_executor(), clock_);
@@ -55,13 +54,12 @@ Awaitable<void> MetricsServer::Accept(
       continue;
     }
     ++open_;
-    connection->deadline =
-        clock_.CallAt(clock_.Now() + kMaxScrapeTime,
-                      [weak = std::weak_ptr(connection)] {
-                        boost::system::error_code ignored;
-                        if (const auto held = weak.lock())
-                          held->socket.close(ignored);
-                      });
+    connection->deadline = clock_.CallAt(clock_.Now() + kMaxScrapeTime,
+                                         [weak = std::weak_ptr(connection)] {
+                                           boost::system::error_code ignored;
+                                           if (const auto held = weak.lock())
+                                             held->socket.close(ignored);
+                                         });
     Spawn(loop_.get_executor(), Serve(connection));
   }
 }

@@ -1,11 +1,12 @@
 #include "common/options.h"
 
 #include <algorithm>
-#include <boost/program_options.hpp>
 #include <fstream>
 #include <functional>
 #include <map>
 #include <sstream>
+
+#include <boost/program_options.hpp>
 
 #include "common/text.h"
 
@@ -309,8 +310,8 @@ Result<GivenValues> ReadConfigFile(const std::string& path) {
   text.seekg(0);
   GivenValues values;
   try {
-    const auto parsed = po::parse_config_file(
-        text, po::options_description(), /*allow_unregistered=*/true);
+    const auto parsed = po::parse_config_file(text, po::options_description(),
+                                              /*allow_unregistered=*/true);
     for (const auto& option : parsed.options) {
       auto& given = values[option.string_key];
       for (const std::string& value : option.value)
@@ -353,8 +354,7 @@ po::options_description Description() {
   for (const OptionSpec& spec : Specs())
     description.add_options()(spec.key.c_str(),
                               po::value<std::vector<std::string>>());
-  description.add_options()("words",
-                            po::value<std::vector<std::string>>());
+  description.add_options()("words", po::value<std::vector<std::string>>());
   return description;
 }
 
@@ -439,23 +439,22 @@ std::string OptionsHelp() {
 
 std::optional<std::chrono::milliseconds> ParseDuration(std::string_view text) {
   static const std::map<std::string, uint64_t> units = {
-      {"ms", 1},         {"", 1000},          {"s", 1000},
-      {"m", 60 * 1000},  {"min", 60 * 1000},  {"h", 3600 * 1000},
+      {"ms", 1},          {"", 1000},         {"s", 1000},
+      {"m", 60 * 1000},   {"min", 60 * 1000}, {"h", 3600 * 1000},
       {"d", 86400 * 1000}};
   const size_t digits =
       std::min(text.find_first_not_of("0123456789"), text.size());
   const auto number = ParseUint(text.substr(0, digits), 1000000000);
-  const auto unit =
-      Choose(units, std::string(TrimBlanks(text.substr(digits))));
+  const auto unit = Choose(units, std::string(TrimBlanks(text.substr(digits))));
   if (!number || !unit) return std::nullopt;
   return std::chrono::milliseconds(*number * *unit);
 }
 
 std::optional<uint64_t> ParseSize(std::string_view text) {
   static const std::map<std::string, uint64_t> units = {
-      {"", 1},          {"b", 1},         {"k", 1 << 10},   {"kib", 1 << 10},
-      {"m", 1 << 20},   {"mib", 1 << 20}, {"g", 1 << 30},   {"gib", 1 << 30},
-      {"kb", 1 << 10},  {"mb", 1 << 20},  {"gb", 1 << 30}};
+      {"", 1},         {"b", 1},         {"k", 1 << 10}, {"kib", 1 << 10},
+      {"m", 1 << 20},  {"mib", 1 << 20}, {"g", 1 << 30}, {"gib", 1 << 30},
+      {"kb", 1 << 10}, {"mb", 1 << 20},  {"gb", 1 << 30}};
   const size_t digits =
       std::min(text.find_first_not_of("0123456789"), text.size());
   const auto number = ParseUint(text.substr(0, digits), uint64_t{1} << 33);

@@ -41,7 +41,7 @@ struct Options {
     std::chrono::milliseconds answer_timeout{0};
     uint32_t max_lookups = 0;
     uint32_t max_connections = 0;
-    bool testing_reply_may = false;    // else: NOTFOUND
+    bool testing_reply_may = false;      // else: NOTFOUND
     bool mixed_reply_dane_only = false;  // else: secure
     SiteLevel site_level = SiteLevel::kMay;
     std::string socket_group;  // "": postfix where that group exists

@@ -1,13 +1,13 @@
 #include "common/privileges.h"
 
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
 #include <grp.h>
 #include <pwd.h>
 #include <sys/resource.h>
 #include <unistd.h>
-
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
 
 namespace postern {
 

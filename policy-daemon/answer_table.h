@@ -10,13 +10,15 @@
 #pragma once
 
 #include <array>
-#include <boost/unordered/unordered_flat_map.hpp>
 #include <cstdint>
 #include <deque>
 #include <string>
 #include <string_view>
 
+#include <boost/unordered/unordered_flat_map.hpp>
+
 #include "common/clock.h"
+
 #include "policy-daemon/postfix_reply.h"
 
 namespace postern {

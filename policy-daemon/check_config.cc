@@ -1,16 +1,18 @@
 #include "policy-daemon/check_config.h"
 
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <array>
-#include <boost/asio/io_context.hpp>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <map>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <boost/asio/io_context.hpp>
+
 #include "common/text.h"
+
 #include "policy-daemon/engine.h"
 
 namespace postern {
@@ -43,10 +45,10 @@ std::map<std::string, std::string> ParsePostconf(const std::string& text) {
 }
 
 PostfixSettings ReadPostfix() {
-  auto settings = ParsePostconf(OutputOf(
-      "postconf -x mail_version queue_directory smtp_tls_CAfile "
-      "smtp_tls_CApath smtp_tls_security_level smtp_dns_support_level "
-      "smtp_tls_policy_maps"));
+  auto settings = ParsePostconf(
+      OutputOf("postconf -x mail_version queue_directory smtp_tls_CAfile "
+               "smtp_tls_CApath smtp_tls_security_level smtp_dns_support_level "
+               "smtp_tls_policy_maps"));
   PostfixSettings postfix;
   postfix.version = settings["mail_version"];
   postfix.queue_directory = settings["queue_directory"];
@@ -55,8 +57,7 @@ PostfixSettings ReadPostfix() {
   postfix.security_level = settings["smtp_tls_security_level"];
   postfix.dns_support_level = settings["smtp_dns_support_level"];
   postfix.policy_maps = settings["smtp_tls_policy_maps"];
-  const auto chroot =
-      ParsePostconf(OutputOf("postconf -F smtp/unix/chroot"));
+  const auto chroot = ParsePostconf(OutputOf("postconf -F smtp/unix/chroot"));
   const auto field = chroot.find("smtp/unix/chroot");
   postfix.smtp_is_chrooted = field != chroot.end() && field->second == "y";
   return postfix;
@@ -161,17 +162,15 @@ MainCfAdvice AdviseMainCf(const PostfixSettings& postfix,
   for (const ListenAddress& listen : options.policy.listen) {
     if (listen.is_unix() && postfix.smtp_is_chrooted &&
         !listen.unix_path.starts_with(postfix.queue_directory + "/"))
-      warnings.push_back("smtp(8) runs chrooted in " +
-                         postfix.queue_directory + " and cannot reach " +
-                         listen.unix_path +
+      warnings.push_back("smtp(8) runs chrooted in " + postfix.queue_directory +
+                         " and cannot reach " + listen.unix_path +
                          "; put policy.listen below that folder");
   }
   if (!options.policy.listen.empty())
-    lines.push_back(
-        "smtp_tls_policy_maps = socketmap:" +
-        SocketForPostfix(options.policy.listen.front(),
-                         postfix.queue_directory) +
-        (tlsrpt ? ":policy-tlsrpt" : ":policy"));
+    lines.push_back("smtp_tls_policy_maps = socketmap:" +
+                    SocketForPostfix(options.policy.listen.front(),
+                                     postfix.queue_directory) +
+                    (tlsrpt ? ":policy-tlsrpt" : ":policy"));
   if (postfix.policy_maps.find("socketmap:") == std::string::npos)
     warnings.push_back("smtp_tls_policy_maps does not ask postern-policy yet");
   lines.push_back("smtp_tls_loglevel = 1");

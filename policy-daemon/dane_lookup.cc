@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "common/domain_name.h"
+
 #include "policy-daemon/tlsa.h"
 
 namespace postern {
@@ -18,7 +19,6 @@ void SortByPreference(std::vector<MxRecord>& records) {
                      return a.preference < b.preference;
                    });
 }
-
 
 }  // namespace
 

@@ -9,13 +9,15 @@
 // timeouts. Failures are states with a reason, never errors.
 #pragma once
 
-#include <boost/asio/any_io_executor.hpp>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include <boost/asio/any_io_executor.hpp>
+
 #include "common/dns.h"
 #include "common/event.h"
+
 #include "policy-daemon/facts.h"
 
 namespace postern {

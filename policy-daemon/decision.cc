@@ -101,8 +101,7 @@ Verdict VerdictOf(Row row, bool mixed_reply_dane_only,
   return Verdict::kTemp;
 }
 
-std::optional<Decision> Settle(const Facts& facts,
-                               bool mixed_reply_dane_only) {
+std::optional<Decision> Settle(const Facts& facts, bool mixed_reply_dane_only) {
   if (facts.mx.state == MxState::kPending) return std::nullopt;
   std::vector<StsState> sts_states = {facts.sts.state};
   if (facts.sts.state == StsState::kPending)
@@ -127,8 +126,7 @@ Seconds AnswerTtl(const Facts& facts, const Decision& decision) {
   if (!facts.mx.skipped) ttl = std::min(ttl, Clamp(facts.mx.ttl));
   for (const HostFacts& host : facts.hosts) {
     if (host.state == HostState::kUnknown) return kFailureTtl;
-    if (host.state != HostState::kPending)
-      ttl = std::min(ttl, Clamp(host.ttl));
+    if (host.state != HostState::kPending) ttl = std::min(ttl, Clamp(host.ttl));
   }
   switch (facts.sts.txt) {
     case StsTxt::kFailed:

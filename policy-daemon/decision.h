@@ -46,8 +46,7 @@ class HostStates {
 // Of complete facts. `hosts` holds neither kPending nor kNoAddress.
 Row Decide(MxState mx, const HostStates& hosts, StsState sts);
 
-Verdict VerdictOf(Row row, bool mixed_reply_dane_only,
-                  const HostStates& hosts);
+Verdict VerdictOf(Row row, bool mixed_reply_dane_only, const HostStates& hosts);
 
 // The answer for facts that may be incomplete; nullopt while something
 // outstanding could change the row.
@@ -55,8 +54,7 @@ struct Decision {
   Row row;
   Verdict verdict;
 };
-std::optional<Decision> Settle(const Facts& facts,
-                               bool mixed_reply_dane_only);
+std::optional<Decision> Settle(const Facts& facts, bool mixed_reply_dane_only);
 
 // How long the decision may be answered from memory: the smallest TTL of what
 // it rests on, within 60 s and 1 h; seconds where something failed; 0 for

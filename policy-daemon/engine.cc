@@ -35,8 +35,7 @@ Result<std::unique_ptr<Engine>> Engine::Create(boost::asio::io_context& loop,
   auto https = BeastHttps::Create(loop, options.sts.ca_file);
   if (!https) return https.error();
   outside.https = std::move(*https);
-  return std::unique_ptr<Engine>(
-      new Engine(loop, options, std::move(outside)));
+  return std::unique_ptr<Engine>(new Engine(loop, options, std::move(outside)));
 }
 
 Engine::Engine(boost::asio::io_context& loop, const Options& options,

@@ -2,14 +2,16 @@
 // architecture: who is below stands above.
 #pragma once
 
-#include <boost/asio/io_context.hpp>
 #include <memory>
+
+#include <boost/asio/io_context.hpp>
 
 #include "common/beast_https.h"
 #include "common/getdns_resolver.h"
 #include "common/loop_clock.h"
 #include "common/metrics.h"
 #include "common/options.h"
+
 #include "policy-daemon/dane_lookup.h"
 #include "policy-daemon/outcome_sink.h"
 #include "policy-daemon/policy_service.h"

@@ -12,6 +12,7 @@
 
 #include "common/clock.h"
 #include "common/dns.h"
+
 #include "policy-daemon/policy_key.h"
 #include "policy-daemon/sts_policy.h"
 
@@ -58,9 +59,9 @@ struct MxFacts {
 enum class StsTxt { kPending, kAbsent, kInvalid, kValid, kFailed };
 
 enum class StsFetch {
-  kNone,     // none was due
+  kNone,  // none was due
   kPending,
-  kDone,     // a valid policy came
+  kDone,  // a valid policy came
   kFailed,
   kSkipped,  // failed before, less than 24 h ago: not waited for again
 };

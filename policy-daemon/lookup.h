@@ -14,6 +14,7 @@
 #include <optional>
 
 #include "common/event.h"
+
 #include "policy-daemon/dane_lookup.h"
 #include "policy-daemon/decision.h"
 #include "policy-daemon/facts.h"

@@ -5,6 +5,7 @@
 
 #include "common/log.h"
 #include "common/options.h"
+
 #include "policy-daemon/check_config.h"
 #include "policy-daemon/query.h"
 #include "policy-daemon/serve.h"

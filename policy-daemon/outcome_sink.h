@@ -25,8 +25,8 @@ const char* ResultTypeName(ResultType type);
 struct Outcome {
   std::string domain;  // the TLSRPT domain: that of the next-hop
   ResultType type = ResultType::kStsPolicyFetchError;
-  std::string policy_domain;  // the domain, or the MX host for DANE
-  std::string reason;         // for the domain's owner
+  std::string policy_domain;    // the domain, or the MX host for DANE
+  std::string reason;           // for the domain's owner
   bool session_failed = false;  // the answer was TEMP for this reason
 };
 

@@ -1,6 +1,7 @@
 #include "policy-daemon/policy_service.h"
 
 #include "common/log.h"
+
 #include "policy-daemon/socketmap.h"
 
 namespace postern {
@@ -32,9 +33,9 @@ PolicyService::PolicyService(const Lookup::World& world, Resolver& resolver,
       latency_(metrics.Latency("postern_lookup_seconds",
                                "From a question to its settled answer")) {
   for (size_t i = 0; i < kReplyKinds; ++i)
-    answers_[i] = &metrics.Counter("postern_answers_total",
-                                   "Answers to Postfix by kind",
-                                   {{"reply", kKindNames[i]}});
+    answers_[i] =
+        &metrics.Counter("postern_answers_total", "Answers to Postfix by kind",
+                         {{"reply", kKindNames[i]}});
 }
 
 std::string_view PolicyService::AnswerNow(std::string_view key,

@@ -6,12 +6,14 @@
 #pragma once
 
 #include <array>
-#include <boost/unordered/unordered_flat_map.hpp>
 #include <memory>
 #include <string>
 #include <string_view>
 
+#include <boost/unordered/unordered_flat_map.hpp>
+
 #include "common/metrics.h"
+
 #include "policy-daemon/answer_table.h"
 #include "policy-daemon/lookup.h"
 #include "policy-daemon/policy_key.h"

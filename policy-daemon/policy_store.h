@@ -8,13 +8,15 @@
 // elsewhere and answer by suspending.
 #pragma once
 
-#include <boost/unordered/unordered_flat_map.hpp>
 #include <memory>
 #include <optional>
 #include <string>
 
+#include <boost/unordered/unordered_flat_map.hpp>
+
 #include "common/awaitable.h"
 #include "common/clock.h"
+
 #include "policy-daemon/sts_policy.h"
 
 namespace postern {

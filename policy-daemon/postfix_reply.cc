@@ -4,6 +4,7 @@
 #include <cassert>
 
 #include "common/text.h"
+
 #include "policy-daemon/socketmap.h"
 
 namespace postern {
@@ -78,8 +79,7 @@ std::string SecureReply(const StsPolicy& policy, std::string_view domain,
 }
 
 std::string TestingReply(const StsPolicy& policy, std::string_view domain) {
-  return Fit("OK may", ReportAttributes(policy, domain),
-             PolicyStrings(policy));
+  return Fit("OK may", ReportAttributes(policy, domain), PolicyStrings(policy));
 }
 
 std::string TempReply(std::string_view reason) {

@@ -1,10 +1,12 @@
 #include "policy-daemon/query.h"
 
-#include <boost/asio/io_context.hpp>
 #include <cstdio>
 #include <cstdlib>
 
+#include <boost/asio/io_context.hpp>
+
 #include "common/text.h"
+
 #include "policy-daemon/engine.h"
 #include "policy-daemon/query_text.h"
 #include "policy-daemon/socketmap.h"
@@ -23,8 +25,8 @@ int ExitCode(const QueryResult& result) {
   return HasProblem(result.facts) ? 1 : 0;
 }
 
-Awaitable<void> Explain(Engine& engine, const CommandLine& line,
-                        PolicyKey key, int* exit_code) {
+Awaitable<void> Explain(Engine& engine, const CommandLine& line, PolicyKey key,
+                        int* exit_code) {
   // The probe decides whether DANE can be judged at all.
   co_await engine.resolver->Probe();
   const std::shared_ptr<Lookup> lookup =
@@ -57,10 +59,11 @@ int Query(const CommandLine& line) {
   const std::string& asked = line.arguments.front();
   const auto key = ParsePolicyKey(asked, LoadServicePorts());
   if (!key) {
-    std::printf("%s\n  Postfix gets    NOTFOUND\n  because         this is no "
-                "domain or host to look up (an address, a parent key, or not "
-                "a valid name)\n",
-                Printable(asked).c_str());
+    std::printf(
+        "%s\n  Postfix gets    NOTFOUND\n  because         this is no "
+        "domain or host to look up (an address, a parent key, or not "
+        "a valid name)\n",
+        Printable(asked).c_str());
     return 2;
   }
   boost::asio::io_context loop(1);

@@ -1,12 +1,13 @@
 #include "policy-daemon/query_text.h"
 
-#include <rapidjson/prettywriter.h>
-#include <rapidjson/stringbuffer.h>
-
 #include <algorithm>
 #include <cstdio>
 
+#include <rapidjson/prettywriter.h>
+#include <rapidjson/stringbuffer.h>
+
 #include "common/text.h"
+
 #include "policy-daemon/tlsa.h"
 
 namespace postern {
@@ -139,9 +140,8 @@ std::string HostText(const HostFacts& host) {
     case HostState::kUnusable:
       return "DANE: TLSA records at " + host.tlsa_base + ", none usable";
     case HostState::kNone:
-      return "no DANE" +
-             (host.reason.empty() ? std::string(": no TLSA records")
-                                  : ": " + Printable(host.reason));
+      return "no DANE" + (host.reason.empty() ? std::string(": no TLSA records")
+                                              : ": " + Printable(host.reason));
     case HostState::kUnknown:
       return "unknown: " + Printable(host.reason);
   }
@@ -216,13 +216,12 @@ void AddHosts(const Facts& facts, TextBuilder& out) {
 void AddPolicy(const QueryResult& result, TextBuilder& out) {
   const StsFacts& sts = result.facts.sts;
   if (!sts.policy) return;
-  const auto left =
-      std::chrono::duration_cast<std::chrono::hours>(sts.expires_at -
-                                                     result.now);
+  const auto left = std::chrono::duration_cast<std::chrono::hours>(
+      sts.expires_at - result.now);
   out.Line("MTA-STS policy",
-           "mode " + std::string(StsModeName(sts.policy->mode)) +
-               ", max_age " + std::to_string(sts.policy->max_age.count()) +
-               " s, holds for " + std::to_string(left.count()) + " h" +
+           "mode " + std::string(StsModeName(sts.policy->mode)) + ", max_age " +
+               std::to_string(sts.policy->max_age.count()) + " s, holds for " +
+               std::to_string(left.count()) + " h" +
                (sts.remembered ? " (remembered)" : ""));
   for (const std::string& pattern : sts.policy->mx) {
     bool matched = false;

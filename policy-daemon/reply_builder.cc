@@ -56,8 +56,8 @@ Replies BuildReplies(const Facts& facts, const Decision& decision,
   }
   Replies replies = NotFound();
   if (ReportsTesting(facts, settings)) {
-    replies.text[static_cast<size_t>(Dialect::kTlsrpt)] = EncodeNetstring(
-        TestingReply(*facts.sts.policy, facts.key.domain));
+    replies.text[static_cast<size_t>(Dialect::kTlsrpt)] =
+        EncodeNetstring(TestingReply(*facts.sts.policy, facts.key.domain));
   }
   return replies;
 }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/options.h"
+
 #include "policy-daemon/answer_table.h"
 #include "policy-daemon/decision.h"
 #include "policy-daemon/facts.h"

@@ -1,5 +1,7 @@
 #include "policy-daemon/serve.h"
 
+#include <cstdlib>
+
 #include <signal.h>
 #include <unistd.h>
 
@@ -7,12 +9,12 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <cstdlib>
 
 #include "common/listener.h"
 #include "common/log.h"
 #include "common/metrics_server.h"
 #include "common/privileges.h"
+
 #include "policy-daemon/engine.h"
 #include "policy-daemon/socketmap_server.h"
 
@@ -105,10 +107,9 @@ int Serve(const CommandLine& line) {
   if (!become) return Fail(become.error());
 
   MetricsServer metrics_server(loop, *(*engine)->clock, *(*engine)->metrics);
-  SocketmapServer server(
-      loop, *(*engine)->clock, (*engine)->service,
-      {.max_connections = options.policy.max_connections},
-      *(*engine)->metrics);
+  SocketmapServer server(loop, *(*engine)->clock, (*engine)->service,
+                         {.max_connections = options.policy.max_connections},
+                         *(*engine)->metrics);
   for (size_t i = 0; i < listeners->size(); ++i) {
     const Listener& listener = (*listeners)[i];
     if (i < options.policy.listen.size())

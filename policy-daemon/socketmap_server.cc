@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <array>
+
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 
 #include "common/log.h"
+
 #include "policy-daemon/socketmap.h"
 
 namespace postern {
@@ -50,9 +52,9 @@ struct SocketmapServer::Connection {
   size_t request_size = 0;
   std::string key;
   Dialect dialect = Dialect::kPolicy;
-  std::string unsent;        // of its reply
+  std::string unsent;  // of its reply
   bool looking_up = false;
-  SteadyTime patience{};     // when the wait for the client is over
+  SteadyTime patience{};  // when the wait for the client is over
 };
 
 SocketmapServer::SocketmapServer(asio::io_context& loop, Clock& clock,
@@ -121,12 +123,12 @@ Awaitable<void> SocketmapServer::Accept(
 
 // Closing an idle connection is harmless to Postfix; refusing a new one is not.
 void SocketmapServer::MakeRoom() {
-  const auto longest = std::min_element(
-      connections_.begin(), connections_.end(),
-      [](const auto& a, const auto& b) {
-        return std::pair(a->looking_up, a->patience) <
-               std::pair(b->looking_up, b->patience);
-      });
+  const auto longest =
+      std::min_element(connections_.begin(), connections_.end(),
+                       [](const auto& a, const auto& b) {
+                         return std::pair(a->looking_up, a->patience) <
+                                std::pair(b->looking_up, b->patience);
+                       });
   error_code ignored;
   (*longest)->socket.close(ignored);
   uint64_t suppressed = 0;
@@ -188,8 +190,8 @@ SocketmapServer::Next SocketmapServer::AnswerKnown(Connection& c) {
     Next next = Next::kRead;
     if (!dialect) {
       unknown_map_.Increment();
-      next = Send(c, EncodeNetstring(PermReply("unknown map " +
-                                               std::string(request.map))));
+      next = Send(c, EncodeNetstring(
+                         PermReply("unknown map " + std::string(request.map))));
     } else if (const auto known = service_.AnswerNow(request.key, *dialect);
                !known.empty()) {
       next = Send(c, known);

@@ -8,15 +8,17 @@
 // makes room), kMaxRequestBytes a request, the waits below.
 #pragma once
 
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/local/stream_protocol.hpp>
-#include <boost/asio/ip/tcp.hpp>
 #include <list>
 #include <memory>
 #include <vector>
 
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+
 #include "common/listener.h"
 #include "common/metrics.h"
+
 #include "policy-daemon/policy_service.h"
 
 namespace postern {

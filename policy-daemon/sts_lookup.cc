@@ -4,6 +4,7 @@
 
 #include "common/log.h"
 #include "common/text.h"
+
 #include "policy-daemon/sts_record.h"
 
 namespace postern {
@@ -72,8 +73,7 @@ StsLookup::StsLookup(World world, StsSettings settings)
       settings_(std::move(settings)),
       random_(std::random_device{}()),
       all_fetches_(world_.executor, world_.clock, settings_.max_fetches),
-      fetches_by_address_(world_.executor, world_.clock,
-                          kMaxFetchesPerAddress),
+      fetches_by_address_(world_.executor, world_.clock, kMaxFetchesPerAddress),
       fetched_(world_.metrics.Counter("postern_sts_fetches_total",
                                       "MTA-STS policy fetches by result",
                                       {{"result", "ok"}})),
@@ -183,8 +183,7 @@ Awaitable<void> StsLookup::RunFetch(std::string domain, std::string id,
     failed_.Increment();
     const WallTime now = world_.clock.WallNow();
     world_.store.PutFailure(
-        domain,
-        {id, failure ? failure->first_at : now, now, result.reason});
+        domain, {id, failure ? failure->first_at : now, now, result.reason});
     uint64_t suppressed = 0;
     if (log_limiter_.Allow(world_.clock.Now(), &suppressed))
       Log(LogLevel::kWarn, "sts_fetch_failed",
@@ -201,8 +200,7 @@ Awaitable<StsLookup::Fetched> StsLookup::Fetch(std::string domain,
                                                std::string id) {
   const SteadyTime deadline = world_.clock.Now() + settings_.fetch_timeout;
   const auto permit = co_await all_fetches_.Enter(0, deadline);
-  if (!permit)
-    co_return Fetched{{}, "too many policy fetches at once", {}};
+  if (!permit) co_return Fetched{{}, "too many policy fetches at once", {}};
   const HttpsResponse response =
       co_await GetPolicyFile("mta-sts." + domain, deadline);
   co_return Judge(response, id);
@@ -288,8 +286,7 @@ StsLookup::Fetched StsLookup::Judge(const HttpsResponse& response,
     return fail(kFetchError, response.detail);
   // RFC 8461 section 3.3: only 200 is valid, redirects are not followed.
   if (response.status != 200)
-    return fail(kFetchError,
-                "HTTP status " + std::to_string(response.status));
+    return fail(kFetchError, "HTTP status " + std::to_string(response.status));
   if (!IsTextPlain(response.content_type))
     return fail(kFetchError, "the media type is '" +
                                  Printable(response.content_type, 60) +

@@ -10,17 +10,19 @@
 // `max_fetches` in all and kMaxFetchesPerAddress to one server address.
 #pragma once
 
-#include <boost/unordered/unordered_flat_map.hpp>
 #include <functional>
 #include <memory>
 #include <random>
 #include <string>
+
+#include <boost/unordered/unordered_flat_map.hpp>
 
 #include "common/dns.h"
 #include "common/event.h"
 #include "common/gate.h"
 #include "common/https.h"
 #include "common/metrics.h"
+
 #include "policy-daemon/facts.h"
 #include "policy-daemon/outcome_sink.h"
 #include "policy-daemon/policy_store.h"
@@ -83,8 +85,7 @@ class StsLookup {
                            std::optional<FailedFetch> failure,
                            std::shared_ptr<InFlight> flight);
   Awaitable<Fetched> Fetch(std::string domain, std::string id);
-  Awaitable<HttpsResponse> GetPolicyFile(std::string host,
-                                         SteadyTime deadline);
+  Awaitable<HttpsResponse> GetPolicyFile(std::string host, SteadyTime deadline);
   struct HostAddresses {
     std::vector<IpAddress> usable;
     std::string problem;  // why there is none

@@ -1,9 +1,9 @@
 #include "policy-daemon/tlsa.h"
 
+#include <memory>
+
 #include <openssl/err.h>
 #include <openssl/x509.h>
-
-#include <memory>
 
 namespace postern {
 namespace {
