@@ -17,8 +17,7 @@ constexpr uint32_t kRcodeNxDomain = 3;
 std::string RcodeText(uint32_t rcode) {
   switch (rcode) {
     case kRcodeServFail:
-      return "SERVFAIL (a broken zone, a bogus DNSSEC signature, or its "
-             "servers do not answer)";
+      return "SERVFAIL (bogus DNSSEC, or its name servers fail)";
     case 5:
       return "REFUSED by the DNS resolver";
     default:

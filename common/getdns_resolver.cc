@@ -199,10 +199,10 @@ Awaitable<DnsAnswer> GetdnsResolver::Ask(std::vector<Server*> servers,
   for (const auto& [context, id] : std::exchange(pending->transactions, {}))
     getdns_cancel_callback(context, id);
   if (!pending->answer || pending->answer->failed()) failures_.Increment();
-  if (!pending->answer)
-    co_return Failure("no answer from the DNS resolver " +
-                      servers.front()->address.ToString());
-  co_return std::move(*pending->answer);
+  if (pending->answer) co_return std::move(*pending->answer);
+  for (Server* server : servers) NoteSilence(*server, "no answer in time");
+  co_return Failure("no answer from the DNS resolver " +
+                    servers.front()->address.ToString());
 }
 
 void GetdnsResolver::Send(Server& server,
@@ -263,17 +263,22 @@ Awaitable<void> GetdnsResolver::Probe() {
   validates_.Set(Validates() ? 1 : 0);
 }
 
+void GetdnsResolver::NoteSilence(Server& server, const std::string& reason) {
+  if (!std::exchange(server.answers, false)) return;
+  Log(LogLevel::kError, "resolver_silent",
+      {{"server", server.address.ToString()},
+       {"reason", reason},
+       {"advice",
+        "is it running? mail to domains that are not in memory is deferred "
+        "until it answers (dns.server)"}});
+}
+
 void GetdnsResolver::JudgeProbe(Server& server, const DnsAnswer& answer) {
   const std::string name = server.address.ToString();
   if (!answer.has_data()) {
     // Says nothing about validation.
-    if (std::exchange(server.answers, false))
-      Log(LogLevel::kError, "resolver_silent",
-          {{"server", name},
-           {"reason", answer.failed() ? answer.failure : "no SOA at the root"},
-           {"advice",
-            "is it running? mail to domains that are not in memory is deferred "
-            "until it answers (dns.server)"}});
+    NoteSilence(server,
+                answer.failed() ? answer.failure : "no SOA at the root");
     return;
   }
   if (!std::exchange(server.answers, true))

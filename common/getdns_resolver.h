@@ -74,6 +74,8 @@ class GetdnsResolver final : public Resolver {
   static void OnAnswer(getdns_context* context, getdns_callback_type_t type,
                        getdns_dict* response, void* attempt,
                        getdns_transaction_t id) noexcept;
+  // Logged once, until it answers a probe again.
+  void NoteSilence(Server& server, const std::string& reason);
   void JudgeProbe(Server& server, const DnsAnswer& answer);
 
   Clock& clock_;

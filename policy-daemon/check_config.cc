@@ -48,7 +48,7 @@ PostfixSettings ReadPostfix() {
   auto settings = ParsePostconf(
       OutputOf("postconf -x mail_version queue_directory smtp_tls_CAfile "
                "smtp_tls_CApath smtp_tls_security_level smtp_dns_support_level "
-               "smtp_tls_policy_maps"));
+               "smtp_tls_dane_insecure_mx_policy smtp_tls_policy_maps"));
   PostfixSettings postfix;
   postfix.version = settings["mail_version"];
   postfix.queue_directory = settings["queue_directory"];
@@ -56,6 +56,7 @@ PostfixSettings ReadPostfix() {
   postfix.ca_path = settings["smtp_tls_CApath"];
   postfix.security_level = settings["smtp_tls_security_level"];
   postfix.dns_support_level = settings["smtp_dns_support_level"];
+  postfix.insecure_mx_policy = settings["smtp_tls_dane_insecure_mx_policy"];
   postfix.policy_maps = settings["smtp_tls_policy_maps"];
   const auto chroot = ParsePostconf(OutputOf("postconf -F smtp/unix/chroot"));
   const auto field = chroot.find("smtp/unix/chroot");
@@ -148,6 +149,10 @@ MainCfAdvice AdviseMainCf(const PostfixSettings& postfix,
         "dane-only defers mail (or set dane.enabled = no)");
     lines.push_back("smtp_dns_support_level = dnssec");
   }
+  // Older Postfix takes the global level `may` as its word on hosts whose MX
+  // records are not signed, and then ignores our `dane` for them.
+  if (options.dane.enabled && !tlsrpt && postfix.insecure_mx_policy != "dane")
+    lines.push_back("smtp_tls_dane_insecure_mx_policy = dane");
   if (postfix.ca_file.empty() && postfix.ca_path.empty()) {
     warnings.push_back(
         "smtp_tls_CAfile is empty: every delivery under MTA-STS would fail "

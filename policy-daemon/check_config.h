@@ -21,6 +21,7 @@ struct PostfixSettings {
   std::string ca_file, ca_path;
   std::string security_level;
   std::string dns_support_level;
+  std::string insecure_mx_policy;
   std::string policy_maps;
   bool smtp_is_chrooted = false;
 };

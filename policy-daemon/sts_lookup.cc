@@ -231,7 +231,10 @@ Awaitable<HttpsResponse> StsLookup::GetPolicyFile(std::string host,
             ? deadline
             : std::min(deadline, world_.clock.Now() + kConnectTimeout);
     response = co_await world_.https.Get(std::move(request));
-    if (response.failure == HttpsFailure::kNone) co_return response;
+    // The next address is for a host that is down, not for another answer.
+    if (response.failure == HttpsFailure::kNone ||
+        response.failure == HttpsFailure::kTooLarge)
+      co_return response;
     response.detail = address.ToString() + ": " + response.detail;
     if (world_.clock.Now() >= deadline) break;
   }
