@@ -1,91 +1,139 @@
 #include "common/getdns_loop.h"
 
-#include <memory>
-#include <optional>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
-#include <boost/asio/posix/stream_descriptor.hpp>
-#include <boost/asio/steady_timer.hpp>
+#include <array>
+#include <boost/asio/post.hpp>
+#include <system_error>
+
 
 namespace postern {
 namespace {
 
 constexpr uint64_t kForever = UINT64_MAX;
 
-using Descriptor = boost::asio::posix::stream_descriptor;
+bool IsDatagramSocket(int fd) {
+  int type = 0;
+  socklen_t size = sizeof type;
+  return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 &&
+         type == SOCK_DGRAM;
+}
 
 }  // namespace
 
-// One scheduled event. Handlers hold it weakly: once getdns has cleared the
-// event, none of its callbacks may run.
-struct GetdnsLoop::Watch : std::enable_shared_from_this<Watch> {
-  Watch(boost::asio::io_context& loop, getdns_eventloop_event* e)
-      : event(e), timer(loop) {}
-
-  void Wait(Descriptor::wait_type type, getdns_eventloop_callback callback) {
-    descriptor->async_wait(type, [weak = weak_from_this(), type,
-                                  callback](boost::system::error_code error) {
-      const auto self = weak.lock();
-      if (error || !self || !self->event) return;
-      callback(self->event->userarg);
-      // Level-triggered until cleared, as getdns expects.
-      if (self->event) self->Wait(type, callback);
-    });
-  }
-
-  void WaitTimeout(uint64_t timeout_ms) {
-    timer.expires_after(std::chrono::milliseconds(timeout_ms));
-    timer.async_wait(
-        [weak = weak_from_this()](boost::system::error_code error) {
-          const auto self = weak.lock();
-          if (error || !self || !self->event) return;
-          self->event->timeout_cb(self->event->userarg);
-        });
-  }
-
-  getdns_eventloop_event* event;  // null: cleared
-  boost::asio::steady_timer timer;
-  std::optional<Descriptor> descriptor;
+// One scheduled event, from Schedule() to Clear().
+struct GetdnsLoop::Watch {
+  uint64_t id = 0;
+  getdns_eventloop_event* event = nullptr;
+  int fd = -1;  // in the epoll set; -1: not
+  std::unique_ptr<Timer> timer;
 };
 
-GetdnsLoop::GetdnsLoop(boost::asio::io_context& loop)
+GetdnsLoop::GetdnsLoop(boost::asio::io_context& loop, Clock& clock)
     : loop_(loop),
+      clock_(clock),
+      epoll_(loop),
       vmt_{Nothing, Schedule, Clear, Nothing, NoRun},
-      table_{{&vmt_}, this} {}
+      table_{{&vmt_}, this} {
+  const int fd = epoll_create1(EPOLL_CLOEXEC);
+  if (fd < 0)
+    throw std::system_error(errno, std::generic_category(), "epoll_create1");
+  epoll_.assign(fd);
+  WaitForEvents();
+}
+
+GetdnsLoop::~GetdnsLoop() = default;
 
 getdns_return_t GetdnsLoop::Schedule(getdns_eventloop* loop, int fd,
                                      uint64_t timeout_ms,
                                      getdns_eventloop_event* event) noexcept {
   try {
     GetdnsLoop* self = reinterpret_cast<Table*>(loop)->self;
-    const auto watch = std::make_shared<Watch>(self->loop_, event);
-    if (fd >= 0 && (event->read_cb || event->write_cb)) {
-      watch->descriptor.emplace(self->loop_, fd);
-      if (event->read_cb) watch->Wait(Descriptor::wait_read, event->read_cb);
-      if (event->write_cb) watch->Wait(Descriptor::wait_write, event->write_cb);
-    }
-    if (timeout_ms != kForever && event->timeout_cb)
-      watch->WaitTimeout(timeout_ms);
-    // getdns keeps it until Clear().
-    event->ev = new std::shared_ptr<Watch>(watch);
-    return GETDNS_RETURN_GOOD;
+    return self->Add(fd, event, timeout_ms) ? GETDNS_RETURN_GOOD
+                                            : GETDNS_RETURN_GENERIC_ERROR;
   } catch (...) {
     return GETDNS_RETURN_MEMORY_ERROR;
   }
 }
 
-getdns_return_t GetdnsLoop::Clear(getdns_eventloop*,
+bool GetdnsLoop::Add(int fd, getdns_eventloop_event* event,
+                     uint64_t timeout_ms) {
+  auto watch = std::make_unique<Watch>();
+  const uint64_t id = watch->id = next_id_++;
+  watch->event = event;
+  if (fd >= 0 && event->write_cb && !event->read_cb && IsDatagramSocket(fd)) {
+    // A datagram can be sent at once; no need to ask the kernel whether.
+    boost::asio::post(loop_, [this, id] {
+      if (const Watch* ready = Find(id))
+        ready->event->write_cb(ready->event->userarg);
+    });
+  } else if (fd >= 0 && (event->read_cb || event->write_cb)) {
+    epoll_event wanted{};
+    wanted.events = (event->read_cb ? EPOLLIN : 0u) |
+                    (event->write_cb ? EPOLLOUT : 0u);
+    wanted.data.u64 = id;
+    if (epoll_ctl(epoll_.native_handle(), EPOLL_CTL_ADD, fd, &wanted) != 0)
+      return false;
+    watch->fd = fd;
+  }
+  if (timeout_ms != kForever && event->timeout_cb) {
+    watch->timer = clock_.CallAt(
+        clock_.Now() + std::chrono::milliseconds(timeout_ms), [this, id] {
+          if (const Watch* due = Find(id))
+            due->event->timeout_cb(due->event->userarg);
+        });
+  }
+  event->ev = watch.get();
+  watches_[id] = std::move(watch);
+  return true;
+}
+
+getdns_return_t GetdnsLoop::Clear(getdns_eventloop* loop,
                                   getdns_eventloop_event* event) noexcept {
-  const std::unique_ptr<std::shared_ptr<Watch>> held(
-      static_cast<std::shared_ptr<Watch>*>(event->ev));
-  event->ev = nullptr;
-  if (!held) return GETDNS_RETURN_GOOD;
-  Watch& watch = **held;
-  watch.event = nullptr;
-  if (watch.descriptor) watch.descriptor->release();
+  GetdnsLoop* self = reinterpret_cast<Table*>(loop)->self;
+  auto* watch = static_cast<Watch*>(std::exchange(event->ev, nullptr));
+  if (!watch) return GETDNS_RETURN_GOOD;
+  if (watch->fd >= 0)
+    epoll_ctl(self->epoll_.native_handle(), EPOLL_CTL_DEL, watch->fd, nullptr);
+  self->watches_.erase(watch->id);
   return GETDNS_RETURN_GOOD;
 }
 
 void GetdnsLoop::Nothing(getdns_eventloop*) noexcept {}
 void GetdnsLoop::NoRun(getdns_eventloop*, int) noexcept {}
+
+GetdnsLoop::Watch* GetdnsLoop::Find(uint64_t id) {
+  const auto found = watches_.find(id);
+  return found == watches_.end() ? nullptr : found->second.get();
+}
+
+void GetdnsLoop::WaitForEvents() {
+  epoll_.async_wait(boost::asio::posix::descriptor_base::wait_read,
+                    [this](boost::system::error_code error) {
+                      if (error) return;
+                      RunReady();
+                      WaitForEvents();
+                    });
+}
+
+void GetdnsLoop::RunReady() {
+  std::array<epoll_event, 64> events;
+  const int count = epoll_wait(epoll_.native_handle(), events.data(),
+                               static_cast<int>(events.size()), 0);
+  for (int i = 0; i < count; ++i) {
+    const uint32_t what = events[static_cast<size_t>(i)].events;
+    const uint64_t id = events[static_cast<size_t>(i)].data.u64;
+    // Errors and hang-ups are for whoever waits to find out.
+    constexpr uint32_t kBroken = EPOLLERR | EPOLLHUP;
+    if (const Watch* watch = Find(id);
+        watch && watch->event->read_cb && what & (EPOLLIN | kBroken))
+      watch->event->read_cb(watch->event->userarg);
+    if (const Watch* watch = Find(id);
+        watch && watch->event->write_cb && what & (EPOLLOUT | kBroken))
+      watch->event->write_cb(watch->event->userarg);
+  }
+}
 
 }  // namespace postern

@@ -1,20 +1,28 @@
-// The event loop that getdns runs on: Asio, by getdns's extension table.
+// The event loop that getdns runs on: its extension table over an epoll set of
+// its own, which Asio watches as one descriptor.
 //
-// Debian's ready-made extension libraries are for other loops, so this
-// implements schedule and clear. getdns closes a descriptor right after it
-// has cleared the event; Asio has let go of it by then.
+// Why not a descriptor of Asio for each socket: getdns opens one a query and
+// schedules it twice, and Asio's bookkeeping (6 epoll_ctl and 2 ioctl a query)
+// cost as much as the query. Here it is 2 epoll_ctl; docs/performance.md has
+// the figures.
 #pragma once
 
-#include <boost/asio/io_context.hpp>
 #include <getdns/getdns.h>
 #include <getdns/getdns_extra.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/unordered/unordered_flat_map.hpp>
+
+#include "common/clock.h"
 
 namespace postern {
 
 class GetdnsLoop {
  public:
-  // `loop` outlives this; this outlives the contexts that use it.
-  explicit GetdnsLoop(boost::asio::io_context& loop);
+  // `loop` and `clock` outlive this; this outlives the contexts that use it.
+  GetdnsLoop(boost::asio::io_context& loop, Clock& clock);
+  ~GetdnsLoop();
   GetdnsLoop(const GetdnsLoop&) = delete;
   GetdnsLoop& operator=(const GetdnsLoop&) = delete;
 
@@ -36,7 +44,17 @@ class GetdnsLoop {
   static void Nothing(getdns_eventloop* loop) noexcept;
   static void NoRun(getdns_eventloop* loop, int blocking) noexcept;
 
+  bool Add(int fd, getdns_eventloop_event* event, uint64_t timeout_ms);
+  // The watch if it still stands: a callback may have cleared any other.
+  Watch* Find(uint64_t id);
+  void WaitForEvents();
+  void RunReady();
+
   boost::asio::io_context& loop_;
+  Clock& clock_;
+  boost::asio::posix::stream_descriptor epoll_;
+  boost::unordered_flat_map<uint64_t, std::unique_ptr<Watch>> watches_;
+  uint64_t next_id_ = 1;
   getdns_eventloop_vmt vmt_;
   Table table_;
 };

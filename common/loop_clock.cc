@@ -1,31 +1,32 @@
 #include "common/loop_clock.h"
 
-#include <boost/asio/steady_timer.hpp>
-
 namespace postern {
-namespace {
 
-class LoopTimer final : public Timer {
+// Stands in the queue until it is due or destroyed.
+class LoopClock::Call final : public Timer {
  public:
-  LoopTimer(boost::asio::io_context& loop, SteadyTime when,
-            std::function<void()> call)
-      : timer_(loop, when),
-        call_(std::make_shared<std::function<void()>>(std::move(call))) {
-    // Weak: a wait that has ended but not yet been reported cannot be
-    // cancelled any more, and must find nothing to call.
-    timer_.async_wait(
-        [weak = std::weak_ptr(call_)](boost::system::error_code error) {
-          if (error) return;
-          if (const auto held = weak.lock()) (*held)();
-        });
+  Call(Calls& calls, SteadyTime when, std::function<void()> function)
+      : calls_(calls),
+        function_(std::move(function)),
+        place_(calls.emplace(when, this)) {}
+  ~Call() override {
+    if (place_) calls_.erase(*place_);
+  }
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+
+  // Out of the queue; this may be destroyed by what the function does.
+  std::function<void()> Take() {
+    calls_.erase(*place_);
+    place_.reset();
+    return std::move(function_);
   }
 
  private:
-  boost::asio::steady_timer timer_;
-  std::shared_ptr<std::function<void()>> call_;
+  Calls& calls_;
+  std::function<void()> function_;
+  std::optional<Calls::iterator> place_;
 };
-
-}  // namespace
 
 WallTime LoopClock::WallNow() const {
   return std::chrono::floor<Seconds>(std::chrono::system_clock::now());
@@ -33,7 +34,32 @@ WallTime LoopClock::WallNow() const {
 
 std::unique_ptr<Timer> LoopClock::CallAt(SteadyTime when,
                                          std::function<void()> call) {
-  return std::make_unique<LoopTimer>(loop_, when, std::move(call));
+  auto timer = std::make_unique<Call>(calls_, when, std::move(call));
+  Arm();
+  return timer;
+}
+
+void LoopClock::Arm() {
+  if (calls_.empty()) return;
+  const SteadyTime first = calls_.begin()->first;
+  // Early is harmless: nothing is due then, and it is armed anew.
+  if (armed_for_ && *armed_for_ <= first) return;
+  armed_for_ = first;
+  alarm_.expires_at(first);
+  alarm_.async_wait([this](boost::system::error_code error) {
+    if (error) return;
+    armed_for_.reset();
+    RunDue();
+    Arm();
+  });
+}
+
+void LoopClock::RunDue() {
+  const SteadyTime now = Now();
+  while (!calls_.empty() && calls_.begin()->first <= now) {
+    const auto function = calls_.begin()->second->Take();
+    function();
+  }
 }
 
 }  // namespace postern
