@@ -92,32 +92,45 @@ void AddRecord(const getdns_dict* rdata, DnsType type, DnsAnswer& answer) {
   }
 }
 
-// Calls `use(rr, rdata, owner, type)` for each record of the section.
-template <class Use>
-void ForEachRecord(const getdns_dict* reply, const char* section, Use use) {
-  getdns_list* records = nullptr;
-  if (getdns_dict_get_list(reply, section, &records)) return;
+struct Record {
+  uint32_t type = 0;
+  Seconds ttl{0};
+  const getdns_dict* rr = nullptr;
+  const getdns_dict* rdata = nullptr;
+
+  bool Is(DnsType wanted) const {
+    return type == static_cast<uint32_t>(wanted);
+  }
+};
+
+// Every access to a dictionary is a search by strings: each is made once.
+std::vector<Record> ReadSection(const getdns_dict* reply,
+                                const char* section) {
+  std::vector<Record> records;
+  getdns_list* list = nullptr;
+  if (getdns_dict_get_list(reply, section, &list)) return records;
   size_t count = 0;
-  getdns_list_get_length(records, &count);
+  getdns_list_get_length(list, &count);
+  records.reserve(count);
   for (size_t i = 0; i < count; ++i) {
     getdns_dict* rr = nullptr;
     getdns_dict* rdata = nullptr;
-    if (getdns_list_get_dict(records, i, &rr) ||
+    if (getdns_list_get_dict(list, i, &rr) ||
         getdns_dict_get_dict(rr, "rdata", &rdata))
       continue;
-    use(rr, rdata);
+    records.push_back(
+        {GetInt(rr, "type"), Seconds(GetInt(rr, "ttl")), rr, rdata});
   }
+  return records;
 }
 
 // The SOA's negative TTL (RFC 2308 section 5).
 Seconds NegativeTtl(const getdns_dict* reply) {
-  Seconds ttl{0};
-  ForEachRecord(
-      reply, "authority", [&](const getdns_dict* rr, const getdns_dict* rdata) {
-        if (GetInt(rr, "type") != static_cast<uint32_t>(DnsType::kSoa)) return;
-        ttl = Seconds(std::min(GetInt(rr, "ttl"), GetInt(rdata, "minimum")));
-      });
-  return ttl;
+  for (const Record& record : ReadSection(reply, "authority")) {
+    if (record.Is(DnsType::kSoa))
+      return std::min(record.ttl, Seconds(GetInt(record.rdata, "minimum")));
+  }
+  return Seconds(0);
 }
 
 DnsAnswer Failed(std::string reason) {
@@ -167,42 +180,41 @@ DnsAnswer ReadGetdnsAnswer(const getdns_dict* response, const std::string& name,
   DnsAnswer answer;
   answer.secure = trusted && GetInt(header, "ad") == 1;
   answer.canonical_name = name == "." ? "" : name;
-  std::map<std::string, std::pair<std::string, uint32_t>> aliases;
-  ForEachRecord(
-      reply, "answer", [&](const getdns_dict* rr, const getdns_dict* rdata) {
-        if (GetInt(rr, "type") != static_cast<uint32_t>(DnsType::kCname))
-          return;
-        aliases[GetName(rr, "name")] = {GetName(rdata, "cname"),
-                                        GetInt(rr, "ttl")};
-      });
-  Seconds ttl = Seconds::max();
-  answer.is_alias = aliases.contains(answer.canonical_name);
+  const std::vector<Record> records = ReadSection(reply, "answer");
+  struct Alias {
+    std::string target;
+    Seconds ttl;
+  };
+  std::map<std::string, Alias> aliases;
+  for (const Record& record : records) {
+    if (record.Is(DnsType::kCname))
+      aliases[GetName(record.rr, "name")] = {GetName(record.rdata, "cname"),
+                                             record.ttl};
+  }
+  auto alias = aliases.find(answer.canonical_name);
+  answer.is_alias = alias != aliases.end();
   if (type == DnsType::kCname) {
-    answer.kind =
-        answer.is_alias ? DnsAnswer::Kind::kData : DnsAnswer::Kind::kNoData;
-    answer.ttl = answer.is_alias
-                     ? Seconds(aliases[answer.canonical_name].second)
-                     : NegativeTtl(reply);
+    answer.kind = answer.is_alias ? DnsAnswer::Kind::kData
+                                  : DnsAnswer::Kind::kNoData;
+    answer.ttl = answer.is_alias ? alias->second.ttl : NegativeTtl(reply);
     return answer;
   }
-  for (int links = 0; aliases.contains(answer.canonical_name); ++links) {
+  Seconds ttl = Seconds::max();
+  for (int links = 0; alias != aliases.end(); ++links) {
     if (links == kMaxAliases) return Failed("CNAME chain without end");
-    const auto& [target, alias_ttl] = aliases[answer.canonical_name];
-    ttl = std::min(ttl, Seconds(alias_ttl));
-    answer.canonical_name = target;
+    ttl = std::min(ttl, alias->second.ttl);
+    answer.canonical_name = alias->second.target;
+    alias = aliases.find(answer.canonical_name);
   }
-  bool any = false;
-  ForEachRecord(reply, "answer",
-                [&](const getdns_dict* rr, const getdns_dict* rdata) {
-                  if (GetInt(rr, "type") != static_cast<uint32_t>(type) ||
-                      GetName(rr, "name") != answer.canonical_name)
-                    return;
-                  any = true;
-                  ttl = std::min(ttl, Seconds(GetInt(rr, "ttl")));
-                  AddRecord(rdata, type, answer);
-                });
-  if (any) {
+  for (const Record& record : records) {
+    if (!record.Is(type) ||
+        GetName(record.rr, "name") != answer.canonical_name)
+      continue;
     answer.kind = DnsAnswer::Kind::kData;
+    ttl = std::min(ttl, record.ttl);
+    AddRecord(record.rdata, type, answer);
+  }
+  if (answer.has_data()) {
     answer.ttl = ttl;
     return answer;
   }
