@@ -1,5 +1,7 @@
 #include "policy-daemon/policy_service.h"
 
+#include <algorithm>
+
 #include "common/log.h"
 
 #include "policy-daemon/socketmap.h"
@@ -123,7 +125,10 @@ void PolicyService::Remember(const std::string& key, Flight& flight) {
   const auto& decision = flight.lookup->decision();
   if (!decision) return;
   flight.replies = BuildReplies(facts, *decision, settings_.reply);
-  const Seconds ttl = AnswerTtl(facts, *decision);
+  Seconds ttl = AnswerTtl(facts, *decision);
+  // An answer does not outlive the policy that it rests on.
+  if (facts.sts.policy)
+    ttl = std::min(ttl, facts.sts.expires_at - world_.clock.WallNow());
   if (ttl > Seconds(0))
     table_.Put(key, flight.replies, world_.clock.Now() + ttl);
   entries_.Set(static_cast<double>(table_.size()));
