@@ -104,8 +104,7 @@ struct Record {
 };
 
 // Every access to a dictionary is a search by strings: each is made once.
-std::vector<Record> ReadSection(const getdns_dict* reply,
-                                const char* section) {
+std::vector<Record> ReadSection(const getdns_dict* reply, const char* section) {
   std::vector<Record> records;
   getdns_list* list = nullptr;
   if (getdns_dict_get_list(reply, section, &list)) return records;
@@ -194,8 +193,8 @@ DnsAnswer ReadGetdnsAnswer(const getdns_dict* response, const std::string& name,
   auto alias = aliases.find(answer.canonical_name);
   answer.is_alias = alias != aliases.end();
   if (type == DnsType::kCname) {
-    answer.kind = answer.is_alias ? DnsAnswer::Kind::kData
-                                  : DnsAnswer::Kind::kNoData;
+    answer.kind =
+        answer.is_alias ? DnsAnswer::Kind::kData : DnsAnswer::Kind::kNoData;
     answer.ttl = answer.is_alias ? alias->second.ttl : NegativeTtl(reply);
     return answer;
   }
@@ -207,8 +206,7 @@ DnsAnswer ReadGetdnsAnswer(const getdns_dict* response, const std::string& name,
     alias = aliases.find(answer.canonical_name);
   }
   for (const Record& record : records) {
-    if (!record.Is(type) ||
-        GetName(record.rr, "name") != answer.canonical_name)
+    if (!record.Is(type) || GetName(record.rr, "name") != answer.canonical_name)
       continue;
     answer.kind = DnsAnswer::Kind::kData;
     ttl = std::min(ttl, record.ttl);

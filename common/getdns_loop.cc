@@ -1,13 +1,13 @@
 #include "common/getdns_loop.h"
 
+#include <array>
+#include <system_error>
+
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <array>
 #include <boost/asio/post.hpp>
-#include <system_error>
-
 
 namespace postern {
 namespace {
@@ -71,8 +71,8 @@ bool GetdnsLoop::Add(int fd, getdns_eventloop_event* event,
     });
   } else if (fd >= 0 && (event->read_cb || event->write_cb)) {
     epoll_event wanted{};
-    wanted.events = (event->read_cb ? EPOLLIN : 0u) |
-                    (event->write_cb ? EPOLLOUT : 0u);
+    wanted.events =
+        (event->read_cb ? EPOLLIN : 0u) | (event->write_cb ? EPOLLOUT : 0u);
     wanted.data.u64 = id;
     if (epoll_ctl(epoll_.native_handle(), EPOLL_CTL_ADD, fd, &wanted) != 0)
       return false;

@@ -7,12 +7,11 @@
 // the figures.
 #pragma once
 
-#include <getdns/getdns.h>
-#include <getdns/getdns_extra.h>
-
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/unordered/unordered_flat_map.hpp>
+#include <getdns/getdns.h>
+#include <getdns/getdns_extra.h>
 
 #include "common/clock.h"
 

@@ -114,6 +114,9 @@ Awaitable<void> SocketmapServer::Accept(
     if (connections_.size() >= settings_.max_connections) MakeRoom();
     accepted_.Increment();
     socket.non_blocking(true, error);
+    // A small answer must not wait for the client's acknowledgement.
+    if (acceptor->local_endpoint(error).protocol().family() != AF_UNIX)
+      socket.set_option(asio::ip::tcp::no_delay(true), error);
     const auto connection = std::make_shared<Connection>(std::move(socket));
     connection->place = connections_.insert(connections_.end(), connection);
     open_.Set(static_cast<double>(connections_.size()));
@@ -131,6 +134,7 @@ void SocketmapServer::MakeRoom() {
                        });
   error_code ignored;
   (*longest)->socket.close(ignored);
+  (*longest)->patience = SteadyTime::max();  // it is on its way out
   uint64_t suppressed = 0;
   if (log_limiter_.Allow(clock_.Now(), &suppressed))
     Log(LogLevel::kWarn, "too_many_connections",

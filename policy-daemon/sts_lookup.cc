@@ -80,6 +80,9 @@ StsLookup::StsLookup(World world, StsSettings settings)
       failed_(world_.metrics.Counter("postern_sts_fetches_total",
                                      "MTA-STS policy fetches by result",
                                      {{"result", "failed"}})),
+      txt_failures_(world_.metrics.Counter(
+          "postern_sts_record_failures_total",
+          "MTA-STS TXT lookups that failed with no policy remembered")),
       fetching_(world_.metrics.Gauge("postern_sts_fetches_in_flight",
                                      "MTA-STS policy fetches in flight")) {}
 
@@ -98,6 +101,8 @@ Awaitable<void> StsLookup::Run(std::string domain, Publish publish) {
            facts);
   if (facts.txt != StsTxt::kValid) {
     if (!in_force) facts.state = StsState::kOther;
+    if (!in_force && facts.txt == StsTxt::kFailed)
+      NoteTxtFailure(domain, facts.txt_reason);
     publish(facts);
     co_return;
   }
@@ -141,6 +146,18 @@ Awaitable<void> StsLookup::Run(std::string domain, Publish publish) {
                             flight->held_at.has_value()});
   }
   publish(facts);
+}
+
+void StsLookup::NoteTxtFailure(const std::string& domain,
+                               const std::string& reason) {
+  txt_failures_.Increment();
+  uint64_t suppressed = 0;
+  if (log_limiter_.Allow(world_.clock.Now(), &suppressed))
+    Log(LogLevel::kWarn, "sts_record_unknown",
+        {{"domain", domain},
+         {"reason", reason},
+         {"answered", "as without MTA-STS"},
+         {"suppressed", suppressed}});
 }
 
 bool StsLookup::MayHold(const std::string& domain, SteadyTime asked_at) {

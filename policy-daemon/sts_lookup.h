@@ -76,6 +76,8 @@ class StsLookup {
     std::optional<SteadyTime> held_at;  // when the first TEMP was given for it
   };
 
+  void NoteTxtFailure(const std::string& domain, const std::string& reason);
+
   // Joins the domain's fetch, or starts it. `failure`: what is remembered of
   // the same id.
   std::shared_ptr<InFlight> StartFetch(const std::string& domain,
@@ -106,6 +108,7 @@ class StsLookup {
   LogLimiter log_limiter_;
   prometheus::Counter& fetched_;
   prometheus::Counter& failed_;
+  prometheus::Counter& txt_failures_;
   prometheus::Gauge& fetching_;
 };
 
