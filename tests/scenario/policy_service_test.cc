@@ -518,6 +518,19 @@ TEST_F(SlowFetchTest, AnotherPortOfTheDomainDoesNotWaitAgain) {
   EXPECT_EQ(Ask("example.com:587").value(), kNotFound);
 }
 
+TEST_F(SlowFetchTest, HoldsMailOnceAlsoWhereOtherLookupsAreSlow) {
+  StsDomain();
+  SlowPolicy(50s);
+  Ask("example.com");
+  world.Pass(8s);
+  dns.Mx("example.com", {"mx.example.com"});
+  dns.NoData("mx.example.com", DnsType::kA).Never();
+  dns.NoData("mx.example.com", DnsType::kAaaa).Never();
+  const auto answer = Ask("example.com:587");
+  world.Pass(8s);
+  EXPECT_EQ(answer.value(), kDane);
+}
+
 TEST_F(SlowFetchTest, ANewIdIsWaitedForAgain) {
   StsDomain();
   world.https.Drip("mta-sts.example.com");

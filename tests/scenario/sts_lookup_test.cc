@@ -91,6 +91,13 @@ class StsLookupTest : public testing::Test {
     EXPECT_EQ(question.facts().state, StsState::kEnforce);
   }
 
+  double RecordFailures() {
+    return world.metrics
+        .Counter("postern_sts_record_failures_total",
+                 "MTA-STS TXT lookups that failed with no policy remembered")
+        .Value();
+  }
+
   FakeWorld world;
   FakeResolver& dns = world.dns;
   FakeHttps& https = world.https;
@@ -159,6 +166,7 @@ TEST_F(StsDiscoveryTest, AFailedLookupCountsAsNoPolicy) {
   EXPECT_EQ(facts.txt, StsTxt::kFailed);
   EXPECT_EQ(facts.txt_reason, "timed out");
   EXPECT_EQ(https.fetches(), 0);
+  EXPECT_EQ(RecordFailures(), 1);
 }
 
 // --- The policy file (section 3.3).
@@ -386,6 +394,7 @@ TEST_F(StsMemoryTest, OutlivesServfail) {
   Remember();
   dns.Fail(kTxtName, DnsType::kTxt);
   ExpectRemembered();
+  EXPECT_EQ(RecordFailures(), 0);  // nobody lost anything by it
 }
 
 TEST_F(StsMemoryTest, OutlivesAnInvalidRecord) {
