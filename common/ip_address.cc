@@ -22,11 +22,8 @@ const std::vector<IpPrefix>& NonGlobalPrefixes() {
       Prefix("192.88.99.0/24"), Prefix("192.168.0.0/16"),
       Prefix("198.18.0.0/15"),  Prefix("198.51.100.0/24"),
       Prefix("203.0.113.0/24"), Prefix("224.0.0.0/3"),
-      Prefix("::/96"),          Prefix("64:ff9b:1::/48"),
-      Prefix("100::/64"),       Prefix("2001::/23"),
-      Prefix("2001:db8::/32"),  Prefix("3fff::/20"),
-      Prefix("5f00::/16"),      Prefix("fc00::/7"),
-      Prefix("fe80::/9"),       Prefix("ff00::/8"),
+      Prefix("2001::/23"),      Prefix("2001:db8::/32"),
+      Prefix("3fff::/20"),
   };
   return prefixes;
 }
@@ -105,6 +102,9 @@ bool IsGlobal(const IpAddress& address) {
                 v4.bytes.begin());
     return IsGlobal(v4);
   }
+  // All that IANA has given out for hosts.
+  static const IpPrefix global_unicast = Prefix("2000::/3");
+  if (address.v6 && !global_unicast.Contains(address)) return false;
   const auto& prefixes = NonGlobalPrefixes();
   return std::none_of(
       prefixes.begin(), prefixes.end(),

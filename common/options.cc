@@ -1,6 +1,7 @@
 #include "common/options.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <map>
@@ -60,7 +61,7 @@ bool AssignDuration(Duration& target, const std::string& text, Duration min,
   const auto value = ParseDuration(text);
   if (!value || *value < min || *value > max) return false;
   target = std::chrono::duration_cast<Duration>(*value);
-  return true;
+  return target == *value;
 }
 
 std::optional<uint32_t> ParseMode(const std::string& text) {
@@ -144,7 +145,7 @@ const std::vector<OptionSpec>& Specs() {
       {"policy.site_level", "may", "a Postfix TLS security level",
        "your smtp_tls_security_level; no answer lowers it", false,
        [](Options& o, const std::string& text) {
-         return Assign(o.policy.site_level, Choose(SiteLevels(), text));
+         return Assign(o.policy.site_level, ParseSiteLevel(text));
        }},
       {"policy.socket_group", "", "a group's name",
        "group of the unix sockets (default: postfix where it exists)", false,
@@ -294,7 +295,8 @@ std::map<std::string, std::vector<int>> KeyLines(std::istream& file) {
 
 Result<GivenValues> ReadConfigFile(const std::string& path) {
   std::ifstream file(path);
-  if (!file)
+  // A folder can be opened, but not read.
+  if (!file || std::filesystem::is_directory(path))
     return Error{"cannot read the configuration file " + path +
                  "; check its name and mode"};
   std::stringstream text;
@@ -379,6 +381,7 @@ Result<CommandLine> ParseCommandLine(int argc, const char* const* argv) {
   } catch (const po::unknown_option& error) {
     std::string key = error.get_option_name();
     key.erase(0, key.find_first_not_of('-'));
+    key = key.substr(0, key.find('='));
     return Error{UnknownKey(key) + " (--help lists them)"};
   } catch (const po::error& error) {
     return Error{error.what()};
@@ -393,9 +396,10 @@ Result<CommandLine> ParseCommandLine(int argc, const char* const* argv) {
     line.command = words.front();
     line.arguments.assign(words.begin() + 1, words.end());
   }
+  std::error_code unknown;
   if (map.count("config"))
     line.config_file = map["config"].as<std::string>();
-  else if (std::ifstream(kDefaultConfigFile))
+  else if (std::filesystem::exists(kDefaultConfigFile, unknown))
     line.config_file = kDefaultConfigFile;
 
   GivenValues values;
@@ -435,6 +439,10 @@ std::string OptionsHelp() {
     help += '\n';
   }
   return help;
+}
+
+std::optional<SiteLevel> ParseSiteLevel(const std::string& name) {
+  return Choose(SiteLevels(), name);
 }
 
 std::optional<std::chrono::milliseconds> ParseDuration(std::string_view text) {

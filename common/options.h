@@ -92,6 +92,9 @@ Result<CommandLine> ParseCommandLine(int argc, const char* const* argv);
 // The options as --help shows them: name, default, what it does.
 std::string OptionsHelp();
 
+// A Postfix level by its name.
+std::optional<SiteLevel> ParseSiteLevel(const std::string& name);
+
 // "8s", "500ms", "5m", "4h", "1d"; a bare number counts as seconds.
 std::optional<std::chrono::milliseconds> ParseDuration(std::string_view text);
 

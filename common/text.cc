@@ -21,15 +21,15 @@ std::string Printable(std::string_view text, size_t max_length) {
   static constexpr char kHex[] = "0123456789abcdef";
   std::string out;
   for (char c : text) {
-    if (out.size() >= max_length) {
-      out.resize(max_length);
-      return out + "...";
-    }
     if (c >= 0x20 && c <= 0x7e) {
       out += c;
     } else {
       const auto byte = static_cast<unsigned char>(c);
       out += {'\\', 'x', kHex[byte >> 4], kHex[byte & 15]};
+    }
+    if (out.size() > max_length) {
+      out.resize(max_length);
+      return out + "...";
     }
   }
   return out;

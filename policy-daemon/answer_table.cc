@@ -1,10 +1,12 @@
 #include "policy-daemon/answer_table.h"
 
+#include <utility>
+
 namespace postern {
 namespace {
 
 // The index entry at its load factor, and the allocator's share.
-constexpr size_t kIndexOverhead = 48;
+constexpr size_t kOverhead = 56;
 
 }  // namespace
 
@@ -41,7 +43,8 @@ void AnswerTable::Put(std::string_view key, const Replies& replies,
   slot.text.append(key).append(replies.text[0]);
   if (!same) slot.text.append(replies.text[1]);
 
-  const size_t needed = BytesOf(slot);
+  const size_t needed = sizeof(Slot) + slot.text.size() + kOverhead;
+  slot.charged = static_cast<uint32_t>(needed);
   if (needed > max_bytes_) return;
   while (index_.size() >= max_entries_ || bytes_ + needed > max_bytes_)
     EvictOne();
@@ -61,13 +64,9 @@ void AnswerTable::Put(std::string_view key, const Replies& replies,
                  number);
 }
 
-size_t AnswerTable::BytesOf(const Slot& slot) {
-  return sizeof(Slot) + slot.text.capacity() + kIndexOverhead;
-}
-
 void AnswerTable::Free(SlotNumber number) {
   Slot& slot = slots_[number];
-  bytes_ -= BytesOf(slot);
+  bytes_ -= slot.charged;
   index_.erase(std::string_view(slot.text).substr(0, slot.key_size));
   slot = Slot{};
   free_.push_back(number);
@@ -75,13 +74,14 @@ void AnswerTable::Free(SlotNumber number) {
 
 // REQUIRES: the table is not empty.
 void AnswerTable::EvictOne() {
-  for (;; hand_ = (hand_ + 1) % static_cast<SlotNumber>(slots_.size())) {
-    Slot& slot = slots_[hand_];
+  for (;;) {
+    const SlotNumber number = hand_;
+    // Past this one in any case: what comes to stand here is young.
+    hand_ = (hand_ + 1) % static_cast<SlotNumber>(slots_.size());
+    Slot& slot = slots_[number];
     if (slot.key_size == 0) continue;  // free
-    if (!slot.asked) break;
-    slot.asked = false;
+    if (!std::exchange(slot.asked, false)) return Free(number);
   }
-  Free(hand_);
 }
 
 }  // namespace postern

@@ -64,14 +64,13 @@ class AnswerTable {
     std::string text;
     uint32_t key_size = 0;
     uint32_t first_size = 0;
+    uint32_t charged = 0;  // of bytes_
     ReplyKind kind = ReplyKind::kTemp;
     bool asked = false;
   };
   using SlotNumber = uint32_t;
 
-  static size_t BytesOf(const Slot& slot);
   void Free(SlotNumber number);
-  // Makes room for one more; true if something was evicted.
   void EvictOne();
 
   size_t max_entries_;

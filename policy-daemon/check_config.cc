@@ -134,7 +134,7 @@ MainCfAdvice AdviseMainCf(const PostfixSettings& postfix,
   const bool tlsrpt = version >= std::pair<uint64_t, uint64_t>(3, 10);
   auto& lines = advice.lines;
   auto& warnings = advice.warnings;
-  if (version < std::pair<uint64_t, uint64_t>(3, 4))
+  if (!postfix.version.empty() && version < std::pair<uint64_t, uint64_t>(3, 4))
     warnings.push_back("Postfix " + postfix.version +
                        " is too old: it does not know servername= (3.4)");
   if (postfix.security_level.empty() || postfix.security_level == "none") {
@@ -143,6 +143,14 @@ MainCfAdvice AdviseMainCf(const PostfixSettings& postfix,
         "goes out in clear text, and TLSRPT is off");
     lines.push_back("smtp_tls_security_level = may");
   }
+  // Our `dane` leaves hosts without TLSA at `may`, as Postfix's own does.
+  if (const auto level = ParseSiteLevel(postfix.security_level);
+      level && *level > SiteLevel::kMay && *level != SiteLevel::kDane &&
+      *level != options.policy.site_level)
+    warnings.push_back("smtp_tls_security_level is " + postfix.security_level +
+                       ", but policy.site_level is not: an answer could lower "
+                       "it; set policy.site_level = " +
+                       postfix.security_level);
   if (options.dane.enabled && postfix.dns_support_level != "dnssec") {
     warnings.push_back(
         "smtp_dns_support_level is not dnssec: dane falls back to may, and "

@@ -10,9 +10,6 @@
 namespace postern {
 namespace {
 
-// Longer than any resolver takes for one query: the wait below ends with it.
-constexpr Seconds kQueryBound{60};
-
 void SortByPreference(std::vector<MxRecord>& records) {
   std::stable_sort(records.begin(), records.end(),
                    [](const MxRecord& a, const MxRecord& b) {
@@ -140,33 +137,15 @@ Awaitable<HostFacts> DaneLookup::FindHost(std::string host, uint16_t port) {
   co_return facts;
 }
 
-// Shared by both families' queries and the caller.
-struct DaneLookup::AddressQueries {
-  AddressQueries(boost::asio::any_io_executor executor, Clock& clock)
-      : enough(std::move(executor), clock) {}
-  std::optional<DnsAnswer> v4, v6;
-  Event enough;  // nothing outstanding can change the judgement
-};
-
 Awaitable<DaneLookup::Addresses> DaneLookup::FindAddresses(std::string host) {
-  const auto queries = std::make_shared<AddressQueries>(executor_, clock_);
-  Spawn(executor_, QueryFamily(queries, host, DnsType::kA));
-  Spawn(executor_, QueryFamily(queries, host, DnsType::kAaaa));
-  co_await queries->enough.WaitUntil(clock_.Now() + kQueryBound);
-  Addresses addresses = Judge(*queries);
-  if (addresses.canonical_name.empty()) addresses.canonical_name = host;
-  co_return addresses;
-}
-
-Awaitable<void> DaneLookup::QueryFamily(std::shared_ptr<AddressQueries> queries,
-                                        std::string host, DnsType type) {
-  DnsAnswer answer = co_await resolver_.Query(std::move(host), type);
-  const bool has_data = answer.has_data();
-  (type == DnsType::kA ? queries->v4 : queries->v6) = std::move(answer);
+  const auto queries = AskForAddresses(executor_, clock_, resolver_, host);
   // An address settles it by its own security: secure from one family is
   // enough, insecure from one family is none, whatever the other says. A slow
   // or broken AAAA must not hold mail.
-  if (has_data || (queries->v4 && queries->v6)) queries->enough.Set();
+  co_await queries->one.WaitUntil(clock_.Now() + kQueryBound);
+  Addresses addresses = Judge(*queries);
+  if (addresses.canonical_name.empty()) addresses.canonical_name = host;
+  co_return addresses;
 }
 
 DaneLookup::Addresses DaneLookup::Judge(const AddressQueries& queries) {

@@ -16,8 +16,8 @@
 #include <boost/asio/any_io_executor.hpp>
 
 #include "common/dns.h"
-#include "common/event.h"
 
+#include "policy-daemon/address_queries.h"
 #include "policy-daemon/facts.h"
 
 namespace postern {
@@ -47,11 +47,7 @@ class DaneLookup {
     std::string reason;
     Seconds ttl{0};
   };
-  struct AddressQueries;
-
   Awaitable<Addresses> FindAddresses(std::string host);
-  Awaitable<void> QueryFamily(std::shared_ptr<AddressQueries> queries,
-                              std::string host, DnsType type);
   static Addresses Judge(const AddressQueries& queries);
 
   boost::asio::any_io_executor executor_;

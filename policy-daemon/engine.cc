@@ -13,6 +13,7 @@ StsSettings StsSettingsOf(const Options& options) {
 PolicyService::Settings ServiceSettingsOf(const Options& options) {
   return {.answer_timeout = options.policy.answer_timeout,
           .max_lookups = options.policy.max_lookups,
+          .max_fetches = options.sts.max_fetches,
           .max_entries = options.cache.max_entries,
           .max_bytes = options.cache.max_bytes,
           .dane_enabled = options.dane.enabled,

@@ -64,6 +64,7 @@ enum class StsFetch {
   kDone,  // a valid policy came
   kFailed,
   kSkipped,  // failed before, less than 24 h ago: not waited for again
+  kCrowded,  // too many fetches at once: none was made
 };
 
 struct StsFacts {
@@ -80,6 +81,7 @@ struct StsFacts {
   bool remembered = false;  // from the store, not fetched for this question
   WallTime fetched_at{};
   WallTime expires_at{};
+  WallTime refetch_at{};
 };
 
 // Hosts whose addresses and TLSA records are looked up (design section 4);

@@ -50,6 +50,8 @@ std::optional<PolicyKey> ParsePolicyKey(std::string_view text,
   // A parent key: half of all that Postfix asks; RFC 8461 section 3.4 forbids
   // to answer it from the parent's policy.
   if (text.front() == '.') return std::nullopt;
+  if (text.starts_with("unix:") || text.starts_with("inet:"))
+    return std::nullopt;
   PolicyKey key;
   std::string_view name = text;
   std::string_view port;

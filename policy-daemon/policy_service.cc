@@ -95,7 +95,11 @@ std::shared_ptr<PolicyService::Flight> PolicyService::Join(
   const std::string text = key.ToString();
   if (const auto found = in_flight_.find(text); found != in_flight_.end())
     return found->second;
-  if (in_flight_.size() >= settings_.max_lookups) return nullptr;
+  // Lookups that only wait for a slow policy file are bounded by max_fetches,
+  // and leave the others their room.
+  const size_t fetching =
+      std::min(world_.sts.fetches_in_flight(), settings_.max_fetches);
+  if (in_flight_.size() >= settings_.max_lookups + fetching) return nullptr;
   const Lookup::Settings settings{
       .with_dane = settings_.dane_enabled && resolver_.Validates(),
       .mixed_reply_dane_only = settings_.mixed_reply_dane_only};
@@ -127,8 +131,13 @@ void PolicyService::Remember(const std::string& key, Flight& flight) {
   flight.replies = BuildReplies(facts, *decision, settings_.reply);
   Seconds ttl = AnswerTtl(facts, *decision);
   // An answer does not outlive the policy that it rests on.
-  if (facts.sts.policy)
-    ttl = std::min(ttl, facts.sts.expires_at - world_.clock.WallNow());
+  if (facts.sts.policy) {
+    const WallTime now = world_.clock.WallNow();
+    ttl = std::min(ttl, facts.sts.expires_at - now);
+    // A question has to reach the lookup when a refetch is due.
+    if (facts.sts.refetch_at > now)
+      ttl = std::min(ttl, facts.sts.refetch_at - now);
+  }
   if (ttl > Seconds(0))
     table_.Put(key, flight.replies, world_.clock.Now() + ttl);
   entries_.Set(static_cast<double>(table_.size()));

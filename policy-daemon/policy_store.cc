@@ -13,6 +13,10 @@ void MemoryPolicyStore::PutPolicy(const std::string& domain,
   if (entry) *entry = {std::move(policy), std::nullopt};
 }
 
+void MemoryPolicyStore::Forget(const std::string& domain) {
+  entries_.erase(domain);
+}
+
 void MemoryPolicyStore::PutFailure(const std::string& domain,
                                    FailedFetch failure) {
   StsMemory* entry = Entry(domain);

@@ -49,6 +49,9 @@ class PolicyStore {
   virtual Awaitable<StsMemory> Find(std::string domain) = 0;
   // A fetched policy; forgets a failure.
   virtual void PutPolicy(const std::string& domain, StoredPolicy policy) = 0;
+  // Everything about the domain: its newest policy does not outlive the
+  // question at hand (max_age 0).
+  virtual void Forget(const std::string& domain) = 0;
   // A failed fetch; a policy stays.
   virtual void PutFailure(const std::string& domain, FailedFetch failure) = 0;
 };
@@ -63,6 +66,7 @@ class MemoryPolicyStore final : public PolicyStore {
 
   Awaitable<StsMemory> Find(std::string domain) override;
   void PutPolicy(const std::string& domain, StoredPolicy policy) override;
+  void Forget(const std::string& domain) override;
   void PutFailure(const std::string& domain, FailedFetch failure) override;
 
  private:

@@ -76,6 +76,8 @@ const char* FetchName(StsFetch fetch) {
       return "failed";
     case StsFetch::kSkipped:
       return "skipped";
+    case StsFetch::kCrowded:
+      return "crowded";
   }
   return "";
 }
@@ -136,9 +138,10 @@ std::string HostText(const HostFacts& host) {
     case HostState::kNoAddress:
       return "left out: " + Printable(host.reason);
     case HostState::kUsable:
-      return "DANE: usable TLSA records at " + host.tlsa_base;
+      return "DANE: usable TLSA records at " + Printable(host.tlsa_base);
     case HostState::kUnusable:
-      return "DANE: TLSA records at " + host.tlsa_base + ", none usable";
+      return "DANE: TLSA records at " + Printable(host.tlsa_base) +
+             ", none usable";
     case HostState::kNone:
       return "no DANE" + (host.reason.empty() ? std::string(": no TLSA records")
                                               : ": " + Printable(host.reason));
@@ -180,6 +183,8 @@ std::string FetchText(const StsFacts& sts, const std::string& domain) {
     case StsFetch::kSkipped:
       return "failed before, not tried again yet: " +
              Printable(sts.fetch_reason);
+    case StsFetch::kCrowded:
+      return "not tried: " + Printable(sts.fetch_reason);
   }
   return "";
 }

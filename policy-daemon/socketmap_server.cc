@@ -111,7 +111,12 @@ Awaitable<void> SocketmapServer::Accept(
       co_await pause.WaitUntil(clock_.Now() + kAcceptPause);
       continue;
     }
-    if (connections_.size() >= settings_.max_connections) MakeRoom();
+    while (connections_.size() >= settings_.max_connections && !MakeRoom()) {
+      // All are asking: whoever comes now waits in the backlog.
+      Event pause(loop_.get_executor(), clock_);
+      co_await pause.WaitUntil(clock_.Now() + kAcceptPause);
+      if (stopping_) co_return;
+    }
     accepted_.Increment();
     socket.non_blocking(true, error);
     // A small answer must not wait for the client's acknowledgement.
@@ -125,21 +130,22 @@ Awaitable<void> SocketmapServer::Accept(
 }
 
 // Closing an idle connection is harmless to Postfix; refusing a new one is not.
-void SocketmapServer::MakeRoom() {
-  const auto longest =
-      std::min_element(connections_.begin(), connections_.end(),
-                       [](const auto& a, const auto& b) {
-                         return std::pair(a->looking_up, a->patience) <
-                                std::pair(b->looking_up, b->patience);
-                       });
-  error_code ignored;
-  (*longest)->socket.close(ignored);
-  (*longest)->patience = SteadyTime::max();  // it is on its way out
+bool SocketmapServer::MakeRoom() {
+  const Connection* longest = nullptr;
+  for (const auto& connection : connections_) {
+    const bool idle = connection->socket.is_open() && connection->filled == 0;
+    if (idle && (!longest || connection->patience < longest->patience))
+      longest = connection.get();
+  }
   uint64_t suppressed = 0;
   if (log_limiter_.Allow(clock_.Now(), &suppressed))
     Log(LogLevel::kWarn, "too_many_connections",
         {{"max", settings_.max_connections},
          {"advice", "raise policy.max_connections"}});
+  if (!longest) return false;
+  error_code ignored;
+  (*longest->place)->socket.close(ignored);
+  return true;
 }
 
 Awaitable<void> SocketmapServer::Serve(std::shared_ptr<Connection> connection) {

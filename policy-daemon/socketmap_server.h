@@ -51,7 +51,8 @@ class SocketmapServer {
   Next AnswerKnown(Connection& connection);
   Next Send(Connection& connection, std::string_view reply);
   Awaitable<void> Sweep();
-  void MakeRoom();
+  // False: nobody is idle.
+  bool MakeRoom();
 
   boost::asio::io_context& loop_;
   Clock& clock_;

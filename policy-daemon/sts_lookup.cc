@@ -40,6 +40,7 @@ void Apply(const StoredPolicy& stored, bool remembered, StsFacts& facts) {
   facts.remembered = remembered;
   facts.fetched_at = stored.fetched_at;
   facts.expires_at = stored.expires_at;
+  facts.refetch_at = stored.refetch_at;
   facts.state = StateOf(*stored.policy);
 }
 
@@ -99,36 +100,39 @@ Awaitable<void> StsLookup::Run(std::string domain, Publish publish) {
 
   ApplyTxt(co_await world_.resolver.Query("_mta-sts." + domain, DnsType::kTxt),
            facts);
-  if (facts.txt != StsTxt::kValid) {
+  if (!in_force && facts.txt == StsTxt::kFailed)
+    NoteTxtFailure(domain, facts.txt_reason);
+  // Who can only block DNS must not ride out the max_age: a refetch that is
+  // due needs no record. A proven absence, however, prolongs nothing.
+  const bool refetch_due = in_force && memory.policy->refetch_at <= now;
+  std::string id = facts.id;
+  if (facts.txt == StsTxt::kFailed && refetch_due) id = memory.policy->id;
+  const bool due =
+      !id.empty() && (!in_force || memory.policy->id != id || refetch_due);
+  if (!due) {
     if (!in_force) facts.state = StsState::kOther;
-    if (!in_force && facts.txt == StsTxt::kFailed)
-      NoteTxtFailure(domain, facts.txt_reason);
     publish(facts);
     co_return;
   }
 
   std::optional<FailedFetch> failure;
-  if (memory.failure && memory.failure->id == facts.id &&
-      now - memory.failure->first_at < kFailureMemory)
-    failure = memory.failure;
-  const bool due = !in_force || memory.policy->id != facts.id ||
-                   memory.policy->refetch_at <= now;
+  if (memory.failure && memory.failure->id == id) failure = memory.failure;
   const bool allowed = !failure || now - failure->last_at >= kRefetchInterval;
-  if (!due) {
-    publish(facts);
-    co_return;
-  }
-  const std::shared_ptr<InFlight> flight =
-      allowed ? StartFetch(domain, facts.id, failure) : nullptr;
-  facts.fetch = flight ? StsFetch::kPending : StsFetch::kSkipped;
+  const bool failed_lately =
+      failure && now - failure->first_at < kFailureMemory;
   if (failure) facts.fetch_reason = failure->reason;
-  if (in_force || failure) {
+  if (!failed_lately) failure.reset();
+  const std::shared_ptr<InFlight> flight =
+      allowed ? StartFetch(domain, id, failure) : nullptr;
+  facts.fetch = flight ? StsFetch::kPending : StsFetch::kSkipped;
+  if (in_force || failed_lately || !flight || flight->held_at) {
     // The answer does not wait; a fetch goes on in the background.
     if (!in_force) facts.state = StsState::kOther;
     publish(facts);
     co_return;
   }
 
+  flight->awaited = true;
   publish(facts);
   // The fetch keeps its own deadline; this one only bounds a mistake there.
   co_await flight->done.WaitUntil(world_.clock.Now() +
@@ -140,10 +144,8 @@ Awaitable<void> StsLookup::Run(std::string domain, Publish publish) {
   } else {
     // RFC 8461 section 3.3: as if the domain had no policy.
     facts.state = StsState::kOther;
-    facts.fetch = StsFetch::kFailed;
+    facts.fetch = result.crowded ? StsFetch::kCrowded : StsFetch::kFailed;
     facts.fetch_reason = result.reason;
-    world_.outcomes.Record({domain, result.type, domain, result.reason,
-                            flight->held_at.has_value()});
   }
   publish(facts);
 }
@@ -193,48 +195,62 @@ Awaitable<void> StsLookup::RunFetch(std::string domain, std::string id,
   const Fetched& result = flight->result;
   if (result.stored) {
     fetched_.Increment();
-    // max_age 0 serves the question at hand and is not kept.
+    // The newer policy ends the older one, also where it is not kept itself.
     if (result.stored->expires_at > result.stored->fetched_at)
       world_.store.PutPolicy(domain, *result.stored);
+    else
+      world_.store.Forget(domain);
   } else {
     failed_.Increment();
-    const WallTime now = world_.clock.WallNow();
-    world_.store.PutFailure(
-        domain, {id, failure ? failure->first_at : now, now, result.reason});
-    uint64_t suppressed = 0;
-    if (log_limiter_.Allow(world_.clock.Now(), &suppressed))
-      Log(LogLevel::kWarn, "sts_fetch_failed",
-          {{"domain", domain},
-           {"type", ResultTypeName(result.type)},
-           {"reason", result.reason},
-           {"suppressed", suppressed}});
+    NoteFetchFailure(domain, id, failure, *flight);
   }
   in_flight_.erase(domain);
   flight->done.Set();
 }
 
+void StsLookup::NoteFetchFailure(const std::string& domain,
+                                 const std::string& id,
+                                 const std::optional<FailedFetch>& failure,
+                                 const InFlight& flight) {
+  const Fetched& result = flight.result;
+  uint64_t suppressed = 0;
+  if (log_limiter_.Allow(world_.clock.Now(), &suppressed))
+    Log(LogLevel::kWarn, "sts_fetch_failed",
+        {{"domain", domain},
+         {"type", result.crowded ? "not-tried" : ResultTypeName(result.type)},
+         {"reason", result.reason},
+         {"suppressed", suppressed}});
+  if (result.crowded) return;
+  const WallTime now = world_.clock.WallNow();
+  world_.store.PutFailure(
+      domain, {id, failure ? failure->first_at : now, now, result.reason});
+  // Refreshes in the background are nobody's session.
+  if (flight.awaited)
+    world_.outcomes.Record({domain, result.type, domain, result.reason,
+                            flight.held_at.has_value()});
+}
+
 Awaitable<StsLookup::Fetched> StsLookup::Fetch(std::string domain,
                                                std::string id) {
   const SteadyTime deadline = world_.clock.Now() + settings_.fetch_timeout;
+  const std::string host = "mta-sts." + domain;
+  Fetched crowded;
+  crowded.crowded = true;
   const auto permit = co_await all_fetches_.Enter(0, deadline);
-  if (!permit) co_return Fetched{{}, "too many policy fetches at once", {}};
-  const HttpsResponse response =
-      co_await GetPolicyFile("mta-sts." + domain, deadline);
-  co_return Judge(response, id);
-}
-
-Awaitable<HttpsResponse> StsLookup::GetPolicyFile(std::string host,
-                                                  SteadyTime deadline) {
+  if (!permit) {
+    crowded.reason = "too many policy fetches at once (sts.max_fetches)";
+    co_return crowded;
+  }
   const HostAddresses addresses = co_await AddressesOf(host);
   HttpsResponse response;
   response.failure = HttpsFailure::kConnect;
   response.detail = addresses.problem;
   for (const IpAddress& address : addresses.usable) {
-    const auto permit = co_await fetches_by_address_.Enter(address, deadline);
-    if (!permit) {
-      response.failure = HttpsFailure::kTimeout;
-      response.detail = "too many fetches at once from " + address.ToString();
-      co_return response;
+    const bool last = &address == &addresses.usable.back();
+    const auto seat = co_await fetches_by_address_.Enter(address, deadline);
+    if (!seat) {
+      crowded.reason = "too many fetches at once from " + address.ToString();
+      co_return crowded;
     }
     HttpsRequest request;
     request.host = host;
@@ -244,37 +260,38 @@ Awaitable<HttpsResponse> StsLookup::GetPolicyFile(std::string host,
     request.max_body = kMaxPolicyBytes;
     request.deadline = deadline;
     request.connect_deadline =
-        &address == &addresses.usable.back()
-            ? deadline
-            : std::min(deadline, world_.clock.Now() + kConnectTimeout);
+        last ? deadline
+             : std::min(deadline, world_.clock.Now() + kConnectTimeout);
     response = co_await world_.https.Get(std::move(request));
     // The next address is for a host that is down, not for another answer.
     if (response.failure == HttpsFailure::kNone ||
         response.failure == HttpsFailure::kTooLarge)
-      co_return response;
+      break;
     response.detail = address.ToString() + ": " + response.detail;
     if (world_.clock.Now() >= deadline) break;
   }
-  co_return response;
+  co_return Judge(response, id);
 }
 
 Awaitable<StsLookup::HostAddresses> StsLookup::AddressesOf(std::string host) {
-  const auto v6_done = std::make_shared<Event>(world_.executor, world_.clock);
-  const auto v6_answer = std::make_shared<DnsAnswer>();
-  Spawn(world_.executor, QueryInto(host, DnsType::kAaaa, v6_answer, v6_done));
-  const DnsAnswer v4 = co_await world_.resolver.Query(host, DnsType::kA);
-  // With an IPv4 address at hand, a slow AAAA is not worth the wait.
-  if (!v4.has_data() || !v6_done->is_set())
-    co_await v6_done->WaitUntil(world_.clock.Now() +
-                                (v4.has_data() ? kLateFamily : Seconds(60)));
+  const auto queries =
+      AskForAddresses(world_.executor, world_.clock, world_.resolver, host);
+  co_await queries->one.WaitUntil(world_.clock.Now() + kQueryBound);
+  // With an address at hand, a slow other family is not worth the wait.
+  co_await queries->both.WaitUntil(world_.clock.Now() + kLateFamily);
   HostAddresses found;
-  found.usable = v4.addresses;
-  if (v6_done->is_set())
-    found.usable.insert(found.usable.end(), v6_answer->addresses.begin(),
-                        v6_answer->addresses.end());
+  std::string failure;
+  for (const auto* family : {&queries->v4, &queries->v6}) {
+    if (!*family) continue;
+    const DnsAnswer& answer = **family;
+    if (answer.failed()) failure = answer.failure;
+    found.usable.insert(found.usable.end(), answer.addresses.begin(),
+                        answer.addresses.end());
+  }
   if (found.usable.empty()) {
-    found.problem = v4.failed() ? "A lookup of " + host + ": " + v4.failure
-                                : host + " has no address";
+    found.problem = failure.empty()
+                        ? host + " has no address"
+                        : "address lookup of " + host + ": " + failure;
     co_return found;
   }
   std::erase_if(found.usable, [this](const IpAddress& address) {
@@ -285,13 +302,6 @@ Awaitable<StsLookup::HostAddresses> StsLookup::AddressesOf(std::string host) {
         host + " has only non-global addresses (see sts.allow_private)";
   if (found.usable.size() > kMaxAddresses) found.usable.resize(kMaxAddresses);
   co_return found;
-}
-
-Awaitable<void> StsLookup::QueryInto(std::string host, DnsType type,
-                                     std::shared_ptr<DnsAnswer> answer,
-                                     std::shared_ptr<Event> done) {
-  *answer = co_await world_.resolver.Query(host, type);
-  done->Set();
 }
 
 StsLookup::Fetched StsLookup::Judge(const HttpsResponse& response,

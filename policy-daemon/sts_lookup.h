@@ -23,6 +23,7 @@
 #include "common/https.h"
 #include "common/metrics.h"
 
+#include "policy-daemon/address_queries.h"
 #include "policy-daemon/facts.h"
 #include "policy-daemon/outcome_sink.h"
 #include "policy-daemon/policy_store.h"
@@ -61,11 +62,15 @@ class StsLookup {
   // True if a question asked now need not wait for the fetch in flight.
   bool HasHeld(const std::string& domain) const;
 
+  // Fetches that run or wait for their turn.
+  size_t fetches_in_flight() const { return in_flight_.size(); }
+
  private:
   struct Fetched {
     std::optional<StoredPolicy> stored;  // empty: it failed
     std::string reason;                  // why it failed
     ResultType type = ResultType::kStsPolicyFetchError;
+    bool crowded = false;  // no request was made: not the domain's fault
   };
   // Owned by the fetch and by everyone who waits for it.
   struct InFlight {
@@ -73,6 +78,7 @@ class StsLookup {
         : done(std::move(executor), clock) {}
     Event done;
     Fetched result;
+    bool awaited = false;               // a question waits for it
     std::optional<SteadyTime> held_at;  // when the first TEMP was given for it
   };
 
@@ -86,16 +92,15 @@ class StsLookup {
   Awaitable<void> RunFetch(std::string domain, std::string id,
                            std::optional<FailedFetch> failure,
                            std::shared_ptr<InFlight> flight);
+  void NoteFetchFailure(const std::string& domain, const std::string& id,
+                        const std::optional<FailedFetch>& failure,
+                        const InFlight& flight);
   Awaitable<Fetched> Fetch(std::string domain, std::string id);
-  Awaitable<HttpsResponse> GetPolicyFile(std::string host, SteadyTime deadline);
   struct HostAddresses {
     std::vector<IpAddress> usable;
     std::string problem;  // why there is none
   };
   Awaitable<HostAddresses> AddressesOf(std::string host);
-  Awaitable<void> QueryInto(std::string host, DnsType type,
-                            std::shared_ptr<DnsAnswer> answer,
-                            std::shared_ptr<Event> done);
   Fetched Judge(const HttpsResponse& response, const std::string& id);
   StoredPolicy MakeStored(StsPolicy policy, std::string id);
 

@@ -25,7 +25,8 @@ bool ParsesAs(uint8_t selector, const std::string& data) {
   if (selector == 0) {
     const std::unique_ptr<X509, X509Free> parsed(
         d2i_X509(nullptr, &at, length));
-    return parsed && at == begin + length;
+    // OpenSSL's DANE, and so Postfix, refuses one whose key it cannot read.
+    return parsed && at == begin + length && X509_get0_pubkey(parsed.get());
   }
   const std::unique_ptr<EVP_PKEY, KeyFree> parsed(
       d2i_PUBKEY(nullptr, &at, length));

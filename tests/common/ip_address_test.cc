@@ -154,7 +154,7 @@ TEST(IsGlobal, JudgesAnEmbeddedIpv4AddressByItself) {
     EXPECT_TRUE(IsGlobal(Address(in))) << in;
 }
 
-TEST(IsGlobal, DISABLED_IsFalseForReservedIpv6) {
+TEST(IsGlobal, IsFalseForReservedIpv6) {
   // Of IPv6 only 2000::/3 is given out (RFC 4291 section 2.4 and IANA).
   for (const char* in :
        {"::ffff:0:127.0.0.1", "::1:0:0:1", "100:1::1", "200::1", "400::1",

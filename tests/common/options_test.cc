@@ -211,7 +211,7 @@ TEST(Options, OfTheCommandLineAreNotGuessed) {
            "them)");
 }
 
-TEST(Options, DISABLED_OfTheCommandLineAreNamedWithoutTheirValue) {
+TEST(Options, OfTheCommandLineAreNamedWithoutTheirValue) {
   BadWords({"--dns.sever=127.0.0.1"},
            "unknown key 'dns.sever'; did you mean 'dns.server'? (--help "
            "lists them)");
@@ -225,11 +225,9 @@ TEST(Options, RefuseAFileThatIsNotThere) {
             "check its name and mode");
 }
 
-TEST(Options, DISABLED_RefuseAFolderAsFile) {
-  EXPECT_FALSE(Parse({"--config=/"}));
-}
+TEST(Options, RefuseAFolderAsFile) { EXPECT_FALSE(Parse({"--config=/"})); }
 
-TEST(Options, DISABLED_RoundNothing) {
+TEST(Options, RoundNothing) {
   EXPECT_FALSE(Parse({"--config=/dev/null", "--sts.fetch_timeout=1500ms"}));
 }
 

@@ -80,7 +80,7 @@ TEST(AnswerTable, ForgetsAtTheExpiry) {
   EXPECT_EQ(table.Find("a"), "y");
 }
 
-TEST(AnswerTable, DISABLED_ReplacesWhatItHas) {
+TEST(AnswerTable, ReplacesWhatItHas) {
   Table table;
   table.Put("a", Both("old", "old with reports"));
   const size_t bytes = (*table).bytes();
@@ -156,7 +156,7 @@ TEST(AnswerTable, GivesFreedRoomBack) {
   }
 }
 
-TEST(AnswerTable, DISABLED_EvictsTheOldestOfWhatNobodyAskedFor) {
+TEST(AnswerTable, EvictsTheOldestOfWhatNobodyAskedFor) {
   Table table(10);
   for (int i = 0; i < 20; ++i) table.Put(Key(i), Same("x"));
   for (int i = 0; i < 10; ++i) EXPECT_FALSE(table.Has(i)) << i;

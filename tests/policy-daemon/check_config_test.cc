@@ -94,7 +94,7 @@ TEST(AdviseMainCf, WarnsOfAnOldPostfix) {
   WarnsOf(Ready("2.11.0"), Listening(kInQueue), "Postfix 2.11.0 is too old");
 }
 
-TEST(AdviseMainCf, DISABLED_CallsAMissingPostfixNotTooOld) {
+TEST(AdviseMainCf, CallsAMissingPostfixNotTooOld) {
   EXPECT_FALSE(
       Has(AdviseMainCf(Ready(""), Listening(kInQueue)).warnings, "too old"));
 }
@@ -110,6 +110,15 @@ TEST(AdviseMainCf, WarnsOfAnEmptySecurityLevel) {
   PostfixSettings dane = Ready();
   dane.security_level = "dane";
   EXPECT_TRUE(AdviseMainCf(dane, Listening(kInQueue)).warnings.empty());
+}
+
+TEST(AdviseMainCf, WarnsWhereAnAnswerCouldLowerTheSitesLevel) {
+  PostfixSettings postfix = Ready();
+  postfix.security_level = "encrypt";
+  Options options = Listening(kInQueue);
+  WarnsOf(postfix, options, "set policy.site_level = encrypt");
+  options.policy.site_level = SiteLevel::kEncrypt;
+  EXPECT_FALSE(Has(AdviseMainCf(postfix, options).warnings, "site_level"));
 }
 
 TEST(AdviseMainCf, WarnsOfMissingDnssec) {

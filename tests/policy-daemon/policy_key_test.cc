@@ -126,7 +126,7 @@ TEST(PolicyKey, RefusesWhatIsNoDestination) {
   Bad("[[mx.example.com]]", "two brackets");
 }
 
-TEST(PolicyKey, DISABLED_RefusesUnixAndInetWithAPort) {
+TEST(PolicyKey, RefusesUnixAndInetWithAPort) {
   Bad("unix:smtp", "a socket called smtp");
   Bad("unix:25", "a socket called 25");
   Bad("inet:25", "a transport's endpoint");

@@ -189,7 +189,7 @@ TEST(QueryText, EscapesWhatRemoteSidesWrote) {
   EXPECT_TRUE(Has(text, "a\\x0ab \\x1b[2J\\xc2\\x9b \\xff \"q\" \\x00end"));
 }
 
-TEST(QueryText, DISABLED_EscapesTheBaseOfTlsaRecords) {
+TEST(QueryText, EscapesTheBaseOfTlsaRecords) {
   QueryResult result = Full();
   result.facts.hosts[0].tlsa_base = kHostile;
   EXPECT_TRUE(IsSafe(QueryAsText(result)));

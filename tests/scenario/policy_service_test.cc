@@ -310,6 +310,17 @@ TEST_F(AnswerTest, TooManyLookupsAreTempWithAReason) {
   EXPECT_EQ(service->lookups_in_flight(), 2u);
 }
 
+TEST_F(AnswerTest, LookupsThatWaitForSlowPolicyFilesLeaveRoomForOthers) {
+  settings.max_lookups = 1;
+  Restart();
+  StsDomain();
+  SlowPolicy(30s);
+  Ask("example.com");
+  dns.Mx("other.example", {"mx.other.example"});
+  dns.DaneHost("mx.other.example");
+  EXPECT_EQ(Ask("other.example").value(), kDaneOnly);
+}
+
 // --- One lookup in flight, and when it is answered.
 
 TEST_F(AnswerTimeTest, ManyClientsShareOneLookup) {
@@ -347,7 +358,7 @@ TEST_F(AnswerTimeTest, TheAnswerComesAsSoonAsNothingCanChangeIt) {
   // All usable: whatever MTA-STS says, it is dane-only.
   DaneDomain();
   StsRecord();
-  world.https.Drip("mta-sts.example.com");
+  SlowPolicy(30s);
   EXPECT_EQ(Ask("example.com").value(), kDaneOnly);
   // The rest goes on in the background.
   EXPECT_EQ(service->lookups_in_flight(), 1u);
@@ -367,7 +378,7 @@ TEST_F(AnswerTimeTest, AnInsecureSetUnderEnforceDoesNotWaitForItsHosts) {
 TEST_F(AnswerTimeTest, AFailedMxSetDoesNotWaitForThePolicy) {
   dns.Fail("example.com", DnsType::kMx);
   StsRecord();
-  world.https.Drip("mta-sts.example.com");
+  SlowPolicy(30s);
   EXPECT_TRUE(Ask("example.com").done());
 }
 
@@ -486,7 +497,7 @@ TEST_F(SlowFetchTest, DoesNotHoldADaneDomain) {
 
 TEST_F(SlowFetchTest, AfterItHasFailedItIsNotWaitedForAgain) {
   StsDomain();
-  world.https.Drip("mta-sts.example.com");
+  SlowPolicy(30s);
   Ask("example.com");
   world.Pass(60s);
   EXPECT_EQ(Ask("example.com").value(), kNotFound);
@@ -503,7 +514,7 @@ TEST_F(SlowFetchTest, AfterItHasFailedItIsNotWaitedForAgain) {
 
 TEST_F(SlowFetchTest, ItsFailureIsToldAsAFailedSession) {
   StsDomain();
-  world.https.Drip("mta-sts.example.com");
+  SlowPolicy(30s);
   Ask("example.com");
   world.Pass(60s);
   ASSERT_EQ(world.outcomes.all.size(), 1u);
@@ -533,7 +544,7 @@ TEST_F(SlowFetchTest, HoldsMailOnceAlsoWhereOtherLookupsAreSlow) {
 
 TEST_F(SlowFetchTest, ANewIdIsWaitedForAgain) {
   StsDomain();
-  world.https.Drip("mta-sts.example.com");
+  SlowPolicy(30s);
   Ask("example.com");
   world.Pass(60s);
   EXPECT_EQ(Ask("example.com").value(), kNotFound);

@@ -43,6 +43,12 @@ TEST_F(MemoryPolicyStoreTest, APolicyIsFoundAgain) {
   EXPECT_FALSE(Find("b.example").policy);
 }
 
+TEST_F(MemoryPolicyStoreTest, WhatIsForgottenIsNotFound) {
+  PutPolicy("a.example", 1h);
+  store.Forget("a.example");
+  EXPECT_FALSE(Find("a.example").policy);
+}
+
 TEST_F(MemoryPolicyStoreTest, AFailureLeavesThePolicy) {
   PutPolicy("a.example", 1h);
   PutFailure("a.example");

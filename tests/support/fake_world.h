@@ -213,6 +213,7 @@ class FakeStore final : public PolicyStore {
 
   Awaitable<StsMemory> Find(std::string domain) override;
   void PutPolicy(const std::string& domain, StoredPolicy policy) override;
+  void Forget(const std::string& domain) override { entries.erase(domain); }
   void PutFailure(const std::string& domain, FailedFetch failure) override;
 
   std::map<std::string, StsMemory> entries;
