@@ -358,7 +358,7 @@ TEST_F(AnswerTimeTest, TheAnswerComesAsSoonAsNothingCanChangeIt) {
   // All usable: whatever MTA-STS says, it is dane-only.
   DaneDomain();
   StsRecord();
-  SlowPolicy(30s);
+  world.https.Drip("mta-sts.example.com");
   EXPECT_EQ(Ask("example.com").value(), kDaneOnly);
   // The rest goes on in the background.
   EXPECT_EQ(service->lookups_in_flight(), 1u);
@@ -378,7 +378,7 @@ TEST_F(AnswerTimeTest, AnInsecureSetUnderEnforceDoesNotWaitForItsHosts) {
 TEST_F(AnswerTimeTest, AFailedMxSetDoesNotWaitForThePolicy) {
   dns.Fail("example.com", DnsType::kMx);
   StsRecord();
-  SlowPolicy(30s);
+  world.https.Drip("mta-sts.example.com");
   EXPECT_TRUE(Ask("example.com").done());
 }
 
@@ -497,7 +497,7 @@ TEST_F(SlowFetchTest, DoesNotHoldADaneDomain) {
 
 TEST_F(SlowFetchTest, AfterItHasFailedItIsNotWaitedForAgain) {
   StsDomain();
-  SlowPolicy(30s);
+  world.https.Drip("mta-sts.example.com");
   Ask("example.com");
   world.Pass(60s);
   EXPECT_EQ(Ask("example.com").value(), kNotFound);
@@ -514,7 +514,7 @@ TEST_F(SlowFetchTest, AfterItHasFailedItIsNotWaitedForAgain) {
 
 TEST_F(SlowFetchTest, ItsFailureIsToldAsAFailedSession) {
   StsDomain();
-  SlowPolicy(30s);
+  world.https.Drip("mta-sts.example.com");
   Ask("example.com");
   world.Pass(60s);
   ASSERT_EQ(world.outcomes.all.size(), 1u);
@@ -544,7 +544,7 @@ TEST_F(SlowFetchTest, HoldsMailOnceAlsoWhereOtherLookupsAreSlow) {
 
 TEST_F(SlowFetchTest, ANewIdIsWaitedForAgain) {
   StsDomain();
-  SlowPolicy(30s);
+  world.https.Drip("mta-sts.example.com");
   Ask("example.com");
   world.Pass(60s);
   EXPECT_EQ(Ask("example.com").value(), kNotFound);
