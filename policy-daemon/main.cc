@@ -57,7 +57,7 @@ int Main(int argc, char** argv) {
   SetLogLevel(line->options.log.level);
   if (line->command == "serve" && line->arguments.empty()) return Serve(*line);
   // The other commands tell on standard output what serve would log.
-  if (line->options.log.level == LogLevel::kInfo) SetLogLevel(LogLevel::kWarn);
+  if (line->options.log.level < LogLevel::kWarn) SetLogLevel(LogLevel::kWarn);
   if (line->command == "query" && line->arguments.size() == 1)
     return Query(*line);
   if (line->command == "check-config" && line->arguments.empty())

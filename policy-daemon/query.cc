@@ -25,6 +25,19 @@ int ExitCode(const QueryResult& result) {
   return HasProblem(result.facts) ? 1 : 0;
 }
 
+constexpr Seconds kPatience{3};
+
+// A policy host may take its time: whoever waits sees that we do, too.
+Awaitable<void> TellOfWaiting(Engine& engine, boost::asio::io_context& loop,
+                              std::string key) {
+  for (;;) {
+    Event pause(loop.get_executor(), *engine.clock);
+    co_await pause.WaitUntil(engine.clock->Now() + kPatience);
+    std::fprintf(stderr, "postern-policy: still looking up %s ...\n",
+                 key.c_str());
+  }
+}
+
 Awaitable<void> Explain(Engine& engine, const CommandLine& line, PolicyKey key,
                         int* exit_code) {
   // The probe decides whether DANE can be judged at all.
@@ -73,6 +86,7 @@ int Query(const CommandLine& line) {
                  engine.error().message.c_str());
     return 2;
   }
+  Spawn(loop.get_executor(), TellOfWaiting(**engine, loop, key->ToString()));
   int exit_code = 75;
   boost::asio::co_spawn(loop, Explain(**engine, line, *key, &exit_code),
                         [&](const std::exception_ptr& failed) {
