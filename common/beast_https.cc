@@ -125,11 +125,13 @@ Awaitable<HttpsResponse> BeastHttps::Get(HttpsRequest request) {
       error)
     co_return FailedBy(HttpsFailure::kConnect, "connect", error);
 
-  tcp.expires_at(request.deadline);
+  // Still within the connect deadline: who accepts and then says nothing must
+  // leave time for the next address.
   if (auto [error] = co_await stream.async_handshake(
           asio::ssl::stream_base::client, kAwait);
       error)
     co_return HandshakeFailed(ssl, error);
+  tcp.expires_at(request.deadline);
 
   http::request<http::empty_body> get(http::verb::get, request.path, 11);
   get.set(http::field::host,
@@ -145,7 +147,8 @@ Awaitable<HttpsResponse> BeastHttps::Get(HttpsRequest request) {
       error)
     co_return FailedBy(HttpsFailure::kProtocol, "sending", error);
 
-  beast::flat_buffer buffer;
+  // Chunk extensions and trailers count in no other bound.
+  beast::flat_buffer buffer(2 * kMaxHeaderBytes);
   http::response_parser<http::string_body> parser;
   parser.header_limit(kMaxHeaderBytes);
   parser.body_limit(request.max_body);

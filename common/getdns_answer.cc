@@ -10,6 +10,8 @@ namespace postern {
 namespace {
 
 constexpr int kMaxAliases = 16;  // links of a CNAME chain that are followed
+// What WireNameToText() makes of malformed bytes.
+constexpr char kMalformedName[] = "\\000";
 constexpr uint32_t kRcodeNoError = 0;
 constexpr uint32_t kRcodeServFail = 2;
 constexpr uint32_t kRcodeNxDomain = 3;
@@ -44,10 +46,8 @@ std::string GetName(const getdns_dict* dict, const char* key) {
                         bytes.size());
 }
 
-std::string JoinTxt(const getdns_dict* rdata) {
+std::string JoinTxt(const getdns_list* strings) {
   std::string joined;
-  getdns_list* strings = nullptr;
-  if (getdns_dict_get_list(rdata, "txt_strings", &strings)) return joined;
   size_t count = 0;
   getdns_list_get_length(strings, &count);
   for (size_t i = 0; i < count; ++i) {
@@ -58,38 +58,61 @@ std::string JoinTxt(const getdns_dict* rdata) {
   return joined;
 }
 
-void AddAddress(std::string_view bytes, bool v6, DnsAnswer& answer) {
-  if (bytes.size() != (v6 ? 16u : 4u)) return;
+bool AddAddress(std::string_view bytes, bool v6, DnsAnswer& answer) {
+  if (bytes.size() != (v6 ? 16u : 4u)) return false;
   IpAddress address;
   address.v6 = v6;
   std::copy(bytes.begin(), bytes.end(), address.bytes.begin());
   answer.addresses.push_back(address);
+  return true;
 }
 
-void AddRecord(const getdns_dict* rdata, DnsType type, DnsAnswer& answer) {
+bool AddMx(const getdns_dict* rdata, DnsAnswer& answer) {
+  uint32_t preference = 0;
+  if (getdns_dict_get_int(rdata, "preference", &preference)) return false;
+  std::string exchange = GetName(rdata, "exchange");
+  if (exchange == kMalformedName) return false;
+  answer.mx.push_back({static_cast<uint16_t>(preference), std::move(exchange)});
+  return true;
+}
+
+bool AddTlsa(const getdns_dict* rdata, DnsAnswer& answer) {
+  uint32_t usage = 0;
+  uint32_t selector = 0;
+  uint32_t matching = 0;
+  if (getdns_dict_get_int(rdata, "certificate_usage", &usage) ||
+      getdns_dict_get_int(rdata, "selector", &selector) ||
+      getdns_dict_get_int(rdata, "matching_type", &matching))
+    return false;
+  answer.tlsa.push_back(
+      {static_cast<uint8_t>(usage), static_cast<uint8_t>(selector),
+       static_cast<uint8_t>(matching),
+       std::string(GetBytes(rdata, "certificate_association_data"))});
+  return true;
+}
+
+// False: the record is malformed.
+bool AddRecord(const getdns_dict* rdata, DnsType type, DnsAnswer& answer) {
   switch (type) {
     case DnsType::kA:
       return AddAddress(GetBytes(rdata, "ipv4_address"), false, answer);
     case DnsType::kAaaa:
       return AddAddress(GetBytes(rdata, "ipv6_address"), true, answer);
     case DnsType::kMx:
-      answer.mx.push_back({static_cast<uint16_t>(GetInt(rdata, "preference")),
-                           GetName(rdata, "exchange")});
-      return;
-    case DnsType::kTxt:
-      answer.txt.push_back(JoinTxt(rdata));
-      return;
+      return AddMx(rdata, answer);
+    case DnsType::kTxt: {
+      getdns_list* strings = nullptr;
+      if (getdns_dict_get_list(rdata, "txt_strings", &strings)) return false;
+      answer.txt.push_back(JoinTxt(strings));
+      return true;
+    }
     case DnsType::kTlsa:
-      answer.tlsa.push_back(
-          {static_cast<uint8_t>(GetInt(rdata, "certificate_usage")),
-           static_cast<uint8_t>(GetInt(rdata, "selector")),
-           static_cast<uint8_t>(GetInt(rdata, "matching_type")),
-           std::string(GetBytes(rdata, "certificate_association_data"))});
-      return;
+      return AddTlsa(rdata, answer);
     case DnsType::kCname:
     case DnsType::kSoa:
-      return;
+      return true;
   }
+  return false;
 }
 
 struct Record {
@@ -132,6 +155,16 @@ Seconds NegativeTtl(const getdns_dict* reply) {
   return Seconds(0);
 }
 
+bool IsAnswerTo(const getdns_dict* reply, const std::string& name,
+                DnsType type) {
+  getdns_dict* question = nullptr;
+  return !getdns_dict_get_dict(reply, "question", &question) &&
+         GetName(question, "qname") == name &&
+         GetInt(question, "qtype") == static_cast<uint32_t>(type);
+}
+
+constexpr char kMalformed[] = "malformed DNS answer";
+
 DnsAnswer Failed(std::string reason) {
   DnsAnswer answer;
   answer.failure = std::move(reason);
@@ -141,12 +174,11 @@ DnsAnswer Failed(std::string reason) {
 }  // namespace
 
 std::string WireNameToText(const uint8_t* bytes, size_t size) {
-  static constexpr char kMalformed[] = "\\000";
   std::string text;
   size_t at = 0;
   while (at < size && bytes[at] != 0) {
     const size_t length = bytes[at++];
-    if (length > kMaxLabelLength || at + length > size) return kMalformed;
+    if (length > kMaxLabelLength || at + length > size) return kMalformedName;
     if (!text.empty()) text += '.';
     for (size_t end = at + length; at < end; ++at) {
       const char c = AsciiLower(static_cast<char>(bytes[at]));
@@ -158,7 +190,7 @@ std::string WireNameToText(const uint8_t* bytes, size_t size) {
       }
     }
   }
-  return at < size ? text : kMalformed;
+  return at < size ? text : kMalformedName;
 }
 
 DnsAnswer ReadGetdnsAnswer(const getdns_dict* response, const std::string& name,
@@ -179,7 +211,10 @@ DnsAnswer ReadGetdnsAnswer(const getdns_dict* response, const std::string& name,
   DnsAnswer answer;
   answer.secure = trusted && GetInt(header, "ad") == 1;
   answer.canonical_name = name == "." ? "" : name;
+  if (!IsAnswerTo(reply, answer.canonical_name, type))
+    return Failed("the answer is to another question");
   const std::vector<Record> records = ReadSection(reply, "answer");
+  if (records.size() != GetInt(header, "ancount")) return Failed(kMalformed);
   struct Alias {
     std::string target;
     Seconds ttl;
@@ -210,7 +245,8 @@ DnsAnswer ReadGetdnsAnswer(const getdns_dict* response, const std::string& name,
       continue;
     answer.kind = DnsAnswer::Kind::kData;
     ttl = std::min(ttl, record.ttl);
-    AddRecord(record.rdata, type, answer);
+    // RFC 7672 section 2.1.1: malformed is failed, never "no record".
+    if (!AddRecord(record.rdata, type, answer)) return Failed(kMalformed);
   }
   if (answer.has_data()) {
     answer.ttl = ttl;

@@ -70,6 +70,7 @@ struct GetdnsResolver::Pending {
   std::string name;
   DnsType type = DnsType::kA;
   std::optional<DnsAnswer> answer;  // a good one, or the last failure
+  bool replied = false;             // by any server, whatever it said
   size_t outstanding = 0;
   std::shared_ptr<Event> progress;
   std::vector<std::pair<getdns_context*, getdns_transaction_t>> transactions;
@@ -199,8 +200,9 @@ Awaitable<DnsAnswer> GetdnsResolver::Ask(std::vector<Server*> servers,
   for (const auto& [context, id] : std::exchange(pending->transactions, {}))
     getdns_cancel_callback(context, id);
   if (!pending->answer || pending->answer->failed()) failures_.Increment();
+  // A zone whose servers are silent, or the resolver? A probe tells.
+  if (!pending->replied) ProbeSoon();
   if (pending->answer) co_return std::move(*pending->answer);
-  for (Server* server : servers) NoteSilence(*server, "no answer in time");
   co_return Failure("no answer from the DNS resolver " +
                     servers.front()->address.ToString());
 }
@@ -239,6 +241,7 @@ void GetdnsResolver::OnAnswer(getdns_context*, getdns_callback_type_t type,
     std::erase_if(pending.transactions,
                   [id](const auto& one) { return one.second == id; });
     if (type == GETDNS_CALLBACK_CANCEL) return;
+    pending.replied |= type == GETDNS_CALLBACK_COMPLETE;
     if (!pending.answer || pending.answer->failed()) {
       pending.answer = type == GETDNS_CALLBACK_COMPLETE && response
                            ? ReadGetdnsAnswer(response, pending.name,
@@ -250,6 +253,13 @@ void GetdnsResolver::OnAnswer(getdns_context*, getdns_callback_type_t type,
   } catch (const std::exception& error) {
     Log(LogLevel::kError, "dns_answer_lost", {{"what", error.what()}});
   }
+}
+
+void GetdnsResolver::ProbeSoon() {
+  const SteadyTime now = clock_.Now();
+  if (now < next_extra_probe_) return;
+  next_extra_probe_ = now + timeout_ * static_cast<int>(servers_.size() + 1);
+  Spawn(executor_, Probe());
 }
 
 Awaitable<void> GetdnsResolver::Probe() {

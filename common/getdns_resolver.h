@@ -6,8 +6,8 @@
 // start and every minute: only if that comes with AD does it validate.
 //
 // A datagram can get lost: a question is repeated after kResendAfter, to the
-// next server where there are several. Only servers that validate are asked
-// as long as there is one: a fallback to another would read as "insecure".
+// next server where there are several. Servers known not to validate are left
+// out as long as there is one: a fallback to another would read as "insecure".
 //
 // Logged: a server that stops or starts to validate or to answer.
 #pragma once
@@ -74,6 +74,8 @@ class GetdnsResolver final : public Resolver {
   static void OnAnswer(getdns_context* context, getdns_callback_type_t type,
                        getdns_dict* response, void* attempt,
                        getdns_transaction_t id) noexcept;
+  // Probes out of turn, unless that was done just now.
+  void ProbeSoon();
   // Logged once, until it answers a probe again.
   void NoteSilence(Server& server, const std::string& reason);
   void JudgeProbe(Server& server, const DnsAnswer& answer);
@@ -84,6 +86,7 @@ class GetdnsResolver final : public Resolver {
   GetdnsLoop getdns_loop_;
   Gate<int> gate_;
   std::vector<std::unique_ptr<Server>> servers_;
+  SteadyTime next_extra_probe_{};
   prometheus::Counter& queries_;
   prometheus::Counter& failures_;
   prometheus::Gauge& validates_;

@@ -16,9 +16,9 @@ struct HttpsRequest {
   IpAddress address;
   uint16_t port = 443;
   std::string path;
-  size_t max_body = 0;  // bytes
-  SteadyTime connect_deadline;
-  SteadyTime deadline;  // for everything together
+  size_t max_body = 0;          // bytes
+  SteadyTime connect_deadline;  // for TCP and TLS
+  SteadyTime deadline;          // for everything together
 };
 
 enum class HttpsFailure {

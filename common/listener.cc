@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <pwd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -15,6 +16,8 @@
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+
+#include "common/log.h"
 
 namespace postern {
 namespace {
@@ -35,6 +38,8 @@ Result<std::optional<gid_t>> GroupOf(const std::string& configured) {
   return Error{"policy.socket_group: there is no group '" + configured + "'"};
 }
 
+// Only a refusal says that nobody does: without the right to connect, or with
+// a full backlog, the socket is in use.
 bool SomebodyListens(const std::string& path) {
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
   if (fd < 0) return false;
@@ -43,17 +48,26 @@ bool SomebodyListens(const std::string& path) {
   path.copy(name.sun_path, sizeof name.sun_path - 1);
   const int code =
       connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof name);
-  // EAGAIN: its backlog is full, so it lives.
-  const bool alive = code == 0 || errno == EAGAIN;
+  const bool alive = code == 0 || errno != ECONNREFUSED;
   close(fd);
   return alive;
 }
 
-Status PrepareUnixPath(const std::string& path) {
+// The daemon removes the socket when it ends, and by then it is `owner`.
+void GiveFolder(const std::filesystem::path& folder, const std::string& owner) {
+  const passwd* account = owner.empty() ? nullptr : getpwnam(owner.c_str());
+  if (account &&
+      chown(folder.c_str(), account->pw_uid, static_cast<gid_t>(-1)) != 0)
+    Log(LogLevel::kWarn, "folder_not_given",
+        {{"folder", folder.string()}, {"reason", ErrnoText()}});
+}
+
+Status PrepareUnixPath(const std::string& path, const std::string& owner) {
   const std::filesystem::path folder =
       std::filesystem::path(path).parent_path();
-  std::error_code ignored;
-  if (!folder.empty() && mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST)
+  if (!folder.empty() && mkdir(folder.c_str(), 0755) == 0)
+    GiveFolder(folder, owner);
+  else if (!folder.empty() && errno != EEXIST)
     return Error{"cannot make the folder " + folder.string() + " for socket " +
                  path + ": " + ErrnoText()};
   struct stat info {};
@@ -72,13 +86,18 @@ Status PrepareUnixPath(const std::string& path) {
   return Done{};
 }
 
-Status SetUnixMode(const std::string& path, const Listener::UnixMode& mode) {
-  const auto group = GroupOf(mode.group);
-  if (!group) return group.error();
-  if (*group && chown(path.c_str(), static_cast<uid_t>(-1), **group) != 0 &&
-      !mode.group.empty())
-    return Error{"cannot give " + path + " to group " + mode.group + ": " +
-                 ErrnoText()};
+Status SetUnixMode(const std::string& path, const Listener::UnixMode& mode,
+                   std::optional<gid_t> group) {
+  if (group && chown(path.c_str(), static_cast<uid_t>(-1), *group) != 0) {
+    if (!mode.group.empty())
+      return Error{"cannot give " + path + " to group " + mode.group + ": " +
+                   ErrnoText()};
+    Log(LogLevel::kWarn, "socket_not_for_postfix",
+        {{"socket", path},
+         {"reason", ErrnoText()},
+         {"advice",
+          "start as root (run.user drops it), or set policy.socket_group"}});
+  }
   if (chmod(path.c_str(), static_cast<mode_t>(mode.mode)) != 0)
     return Error{"cannot set the mode of " + path + ": " + ErrnoText()};
   return Done{};
@@ -100,8 +119,12 @@ Listener::Acceptor::endpoint_type EndpointOf(const ListenAddress& listen) {
 Result<Listener> Listener::Open(asio::io_context& loop,
                                 const ListenAddress& address,
                                 const UnixMode& mode) {
+  std::optional<gid_t> group;
   if (address.is_unix()) {
-    const Status prepared = PrepareUnixPath(address.unix_path);
+    auto named = GroupOf(mode.group);
+    if (!named) return named.error();
+    group = *named;
+    const Status prepared = PrepareUnixPath(address.unix_path, mode.owner);
     if (!prepared) return prepared.error();
   }
   auto acceptor = std::make_shared<Acceptor>(loop);
@@ -120,7 +143,7 @@ Result<Listener> Listener::Open(asio::io_context& loop,
         "cannot listen on " + address.ToString() + ": " + error.message() +
         (address.is_unix() ? " (does the folder exist, may I write?)" : "")};
   if (address.is_unix()) {
-    const Status set = SetUnixMode(address.unix_path, mode);
+    const Status set = SetUnixMode(address.unix_path, mode, group);
     if (!set) return set.error();
   }
   return Listener(std::move(acceptor), address);
@@ -150,8 +173,12 @@ void Listener::Close() {
   acceptor_.reset();
   struct stat info {};
   if (address_.is_unix() && lstat(address_.unix_path.c_str(), &info) == 0 &&
-      info.st_dev == device_ && info.st_ino == inode_)
-    unlink(address_.unix_path.c_str());
+      info.st_dev == device_ && info.st_ino == inode_ &&
+      unlink(address_.unix_path.c_str()) != 0)
+    Log(LogLevel::kWarn, "socket_left_behind",
+        {{"socket", address_.unix_path},
+         {"reason", ErrnoText()},
+         {"advice", "let its folder belong to run.user"}});
 }
 
 }  // namespace postern

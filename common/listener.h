@@ -23,6 +23,7 @@ class Listener {
   struct UnixMode {
     uint32_t mode = 0660;
     std::string group;  // "": postfix where that group exists
+    std::string owner;  // who the process will run as; "": as it is
   };
 
   // A stale socket file is replaced, a live one is an Error. A missing folder

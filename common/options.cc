@@ -111,13 +111,17 @@ const std::vector<OptionSpec>& Specs() {
       // Postfix gives up after 100 s and may then take a late answer for the
       // next question's: stay far below.
       {"policy.answer_timeout", "8s", "a duration from 1s to 60s",
-       "after this long the answer is TEMP; the lookup goes on", false,
+       "after this long the answer is made of what is known, else TEMP;\n"
+       "the lookup goes on",
+       false,
        [](Options& o, const std::string& text) {
          return AssignDuration(o.policy.answer_timeout, text,
                                milliseconds(1000), milliseconds(60000));
        }},
       {"policy.max_lookups", "1000", "a number from 1 to 100000",
-       "lookups in flight; beyond it, TEMP", false,
+       "lookups in flight (those that only wait for a policy file do not\n"
+       "count); beyond it, TEMP",
+       false,
        [](Options& o, const std::string& text) {
          return AssignUint(o.policy.max_lookups, text, 1, 100000);
        }},

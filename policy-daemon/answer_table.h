@@ -28,12 +28,10 @@ enum class ReplyKind : uint8_t {
   kSecure,
   kDaneOnly,
   kDane,
-  kMay,
   kNotFound,
   kTemp,
-  kPerm,
 };
-inline constexpr size_t kReplyKinds = 7;
+inline constexpr size_t kReplyKinds = 5;
 
 // One reply for each dialect, as netstrings.
 struct Replies {

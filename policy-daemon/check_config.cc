@@ -6,7 +6,8 @@
 #include <filesystem>
 #include <map>
 
-#include <sys/wait.h>
+#include <grp.h>
+#include <pwd.h>
 #include <unistd.h>
 
 #include <boost/asio/io_context.hpp>
@@ -89,7 +90,7 @@ Awaitable<void> ProbeAll(GetdnsResolver& resolver,
   loop.stop();
 }
 
-// True: every one of `servers` validates (each is asked alone).
+// Each is asked alone.
 std::vector<std::string> ServersThatDoNotValidate(
     const std::vector<AddressAndPort>& servers) {
   std::vector<std::string> bad;
@@ -191,9 +192,6 @@ MainCfAdvice AdviseMainCf(const PostfixSettings& postfix,
 }
 
 int CheckConfig(const CommandLine& line) {
-  std::printf("configuration: %s: fine\n", line.config_file.empty()
-                                               ? "(embedded defaults)"
-                                               : line.config_file.c_str());
   {
     // Reads the authorities and sets the resolver up, as serve would.
     auto* loop = new boost::asio::io_context(1);
@@ -205,6 +203,18 @@ int CheckConfig(const CommandLine& line) {
     }
     static_cast<void>(engine->release());
   }
+  const std::string& user = line.options.run.user;
+  const std::string& group = line.options.policy.socket_group;
+  if ((!user.empty() && !getpwnam(user.c_str())) ||
+      (!group.empty() && !getgrnam(group.c_str()))) {
+    std::fprintf(stderr,
+                 "postern-policy: run.user or policy.socket_group names "
+                 "nobody on this machine\n");
+    return 2;
+  }
+  std::printf("configuration: %s: fine\n", line.config_file.empty()
+                                               ? "(embedded defaults)"
+                                               : line.config_file.c_str());
   const PostfixSettings postfix = ReadPostfix();
   std::vector<std::string> warnings;
   if (postfix.version.empty()) {

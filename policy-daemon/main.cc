@@ -20,8 +20,10 @@ constexpr char kUsage[] =
 Usage:
   postern-policy serve                 the daemon, in the foreground
   postern-policy query DOMAIN [--json] the reply that Postfix would get, and
-                                       every fact behind it; DOMAIN as Postfix
-                                       asks: example.com, example.com:587,
+                                       every fact behind it, looked up afresh
+                                       (what the daemon remembers does not
+                                       count); DOMAIN as Postfix asks:
+                                       example.com, example.com:587,
                                        [mx.example.com]
   postern-policy check-config          checks the configuration, and prints the
                                        main.cf lines for this machine's Postfix
@@ -62,6 +64,10 @@ int Main(int argc, char** argv) {
     return Query(*line);
   if (line->command == "check-config" && line->arguments.empty())
     return CheckConfig(*line);
+  if (line->command == "query") {
+    std::fprintf(stderr, "postern-policy: query needs one DOMAIN\n");
+    return 2;
+  }
   std::fprintf(stderr,
                "postern-policy: %s; commands are serve, query DOMAIN and "
                "check-config (--help explains them)\n",

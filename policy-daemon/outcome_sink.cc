@@ -10,10 +10,6 @@ const char* ResultTypeName(ResultType type) {
       return "sts-policy-invalid";
     case ResultType::kStsWebpkiInvalid:
       return "sts-webpki-invalid";
-    case ResultType::kDnssecInvalid:
-      return "dnssec-invalid";
-    case ResultType::kTlsaInvalid:
-      return "tlsa-invalid";
   }
   return "validation-failure";
 }

@@ -15,8 +15,6 @@ enum class ResultType {
   kStsPolicyFetchError,
   kStsPolicyInvalid,
   kStsWebpkiInvalid,
-  kDnssecInvalid,
-  kTlsaInvalid,
 };
 
 // "sts-policy-fetch-error": the name in reports.

@@ -10,7 +10,7 @@ namespace postern {
 namespace {
 
 const std::array<const char*, kReplyKinds> kKindNames = {
-    "secure", "dane-only", "dane", "may", "notfound", "temp", "perm"};
+    "secure", "dane-only", "dane", "notfound", "temp"};
 
 const std::string& NotFoundNetstring() {
   static const std::string netstring = EncodeNetstring(kNotFoundReply);

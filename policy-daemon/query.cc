@@ -71,6 +71,12 @@ Awaitable<void> Explain(Engine& engine, const CommandLine& line, PolicyKey key,
 int Query(const CommandLine& line) {
   const std::string& asked = line.arguments.front();
   const auto key = ParsePolicyKey(asked, LoadServicePorts());
+  if (!key && line.json) {
+    std::printf(
+        "{\n  \"reply\": \"NOTFOUND \",\n  \"because\": "
+        "\"not a domain or host to look up\"\n}\n");
+    return 2;
+  }
   if (!key) {
     std::printf(
         "%s\n  Postfix gets    NOTFOUND\n  because         this is no "

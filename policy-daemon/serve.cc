@@ -69,8 +69,10 @@ Awaitable<void> HandleSignals(asio::io_context& loop, Engine& engine,
 }
 
 Result<std::vector<Listener>> OpenAll(asio::io_context& loop,
-                                      const Options::Policy& policy) {
-  const Listener::UnixMode mode{policy.socket_mode, policy.socket_group};
+                                      const Options& options) {
+  const Options::Policy& policy = options.policy;
+  const Listener::UnixMode mode{policy.socket_mode, policy.socket_group,
+                                options.run.user};
   std::vector<Listener> listeners;
   for (const ListenAddress& address : policy.listen) {
     auto listener = Listener::Open(loop, address, mode);
@@ -92,7 +94,7 @@ int Serve(const CommandLine& line) {
   signal(SIGPIPE, SIG_IGN);
   asio::io_context loop(1);
 
-  auto listeners = OpenAll(loop, options.policy);
+  auto listeners = OpenAll(loop, options);
   if (!listeners) return Fail(listeners.error());
   auto engine = Engine::Create(loop, options);
   if (!engine) return Fail(engine.error());

@@ -42,6 +42,7 @@ struct SocketmapServer::Connection {
     std::copy(buffer.begin() + static_cast<long>(request_size),
               buffer.begin() + static_cast<long>(filled), buffer.begin());
     filled -= std::exchange(request_size, 0);
+    half_read = false;
   }
 
   Socket socket;
@@ -52,7 +53,8 @@ struct SocketmapServer::Connection {
   size_t request_size = 0;
   std::string key;
   Dialect dialect = Dialect::kPolicy;
-  std::string unsent;  // of its reply
+  std::string unsent;      // of its reply
+  bool half_read = false;  // a request has begun
   bool looking_up = false;
   SteadyTime patience{};  // when the wait for the client is over
 };
@@ -103,9 +105,10 @@ Awaitable<void> SocketmapServer::Accept(
     if (error) {
       // EMFILE and the like must not end the listener.
       uint64_t suppressed = 0;
-      if (log_limiter_.Allow(clock_.Now(), &suppressed))
+      if (accept_log_.Allow(clock_.Now(), &suppressed))
         Log(LogLevel::kError, "accept_failed",
             {{"reason", error.message()},
+             {"suppressed", suppressed},
              {"advice", "raise the limit of open files (LimitNOFILE)"}});
       Event pause(loop_.get_executor(), clock_);
       co_await pause.WaitUntil(clock_.Now() + kAcceptPause);
@@ -138,9 +141,10 @@ bool SocketmapServer::MakeRoom() {
       longest = connection.get();
   }
   uint64_t suppressed = 0;
-  if (log_limiter_.Allow(clock_.Now(), &suppressed))
+  if (room_log_.Allow(clock_.Now(), &suppressed))
     Log(LogLevel::kWarn, "too_many_connections",
         {{"max", settings_.max_connections},
+         {"suppressed", suppressed},
          {"advice", "raise policy.max_connections"}});
   if (!longest) return false;
   error_code ignored;
@@ -151,7 +155,12 @@ bool SocketmapServer::MakeRoom() {
 Awaitable<void> SocketmapServer::Serve(std::shared_ptr<Connection> connection) {
   Connection& c = *connection;
   for (;;) {
-    c.patience = clock_.Now() + (c.filled == 0 ? kMaxIdle : kMaxStall);
+    if (c.filled == 0) {
+      c.patience = clock_.Now() + kMaxIdle;
+    } else if (!std::exchange(c.half_read, true)) {
+      // From its first bytes on: a byte now and then buys no time.
+      c.patience = clock_.Now() + kMaxStall;
+    }
     auto [error, bytes] = co_await c.socket.async_read_some(
         asio::buffer(c.buffer.data() + c.filled, c.buffer.size() - c.filled),
         kAwait);

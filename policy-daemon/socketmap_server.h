@@ -61,7 +61,8 @@ class SocketmapServer {
   bool stopping_ = false;
   std::vector<std::shared_ptr<Listener::Acceptor>> acceptors_;
   std::list<std::shared_ptr<Connection>> connections_;
-  LogLimiter log_limiter_;
+  LogLimiter accept_log_;
+  LogLimiter room_log_;
   prometheus::Gauge& open_;
   prometheus::Counter& accepted_;
   prometheus::Counter& malformed_;

@@ -23,6 +23,9 @@ constexpr Seconds kConnectTimeout{4};
 // How long the slower of A and AAAA is waited for when the other is there.
 constexpr Seconds kLateFamily{1};
 constexpr size_t kMaxAddresses = 16;
+// How long a fetch waits for its turn, before its own time starts.
+constexpr Seconds kMaxTurn{60};
+constexpr size_t kMaxWaiting = 10000;
 constexpr char kPolicyPath[] = "/.well-known/mta-sts.txt";
 
 bool IsTextPlain(std::string_view content_type) {
@@ -124,7 +127,9 @@ Awaitable<void> StsLookup::Run(std::string domain, Publish publish) {
   if (!failed_lately) failure.reset();
   const std::shared_ptr<InFlight> flight =
       allowed ? StartFetch(domain, id, failure) : nullptr;
-  facts.fetch = flight ? StsFetch::kPending : StsFetch::kSkipped;
+  facts.fetch = flight    ? StsFetch::kPending
+                : allowed ? StsFetch::kCrowded
+                          : StsFetch::kSkipped;
   if (in_force || failed_lately || !flight || flight->held_at) {
     // The answer does not wait; a fetch goes on in the background.
     if (!in_force) facts.state = StsState::kOther;
@@ -135,8 +140,8 @@ Awaitable<void> StsLookup::Run(std::string domain, Publish publish) {
   flight->awaited = true;
   publish(facts);
   // The fetch keeps its own deadline; this one only bounds a mistake there.
-  co_await flight->done.WaitUntil(world_.clock.Now() +
-                                  settings_.fetch_timeout * 2);
+  co_await flight->done.WaitUntil(world_.clock.Now() + kMaxTurn +
+                                  settings_.fetch_timeout * 2 + kQueryBound);
   const Fetched& result = flight->result;
   if (result.stored) {
     Apply(*result.stored, /*remembered=*/false, facts);
@@ -154,11 +159,11 @@ void StsLookup::NoteTxtFailure(const std::string& domain,
                                const std::string& reason) {
   txt_failures_.Increment();
   uint64_t suppressed = 0;
-  if (log_limiter_.Allow(world_.clock.Now(), &suppressed))
+  if (txt_log_.Allow(world_.clock.Now(), &suppressed))
     Log(LogLevel::kWarn, "sts_record_unknown",
         {{"domain", domain},
          {"reason", reason},
-         {"answered", "as without MTA-STS"},
+         {"effect", "counts as without MTA-STS"},
          {"suppressed", suppressed}});
 }
 
@@ -178,11 +183,14 @@ bool StsLookup::HasHeld(const std::string& domain) const {
 std::shared_ptr<StsLookup::InFlight> StsLookup::StartFetch(
     const std::string& domain, const std::string& id,
     std::optional<FailedFetch> failure) {
-  auto& flight = in_flight_[domain];
-  if (!flight) {
-    flight = std::make_shared<InFlight>(world_.executor, world_.clock);
-    Spawn(world_.executor, RunFetch(domain, id, std::move(failure), flight));
-  }
+  if (const auto found = in_flight_.find(domain); found != in_flight_.end())
+    return found->second;
+  // Those that only wait for their turn need memory, too.
+  if (in_flight_.size() >= settings_.max_fetches + kMaxWaiting) return nullptr;
+  // Held here as well: the fetch may end before Spawn() returns.
+  const auto flight = std::make_shared<InFlight>(world_.executor, world_.clock);
+  in_flight_[domain] = flight;
+  Spawn(world_.executor, RunFetch(domain, id, std::move(failure), flight));
   return flight;
 }
 
@@ -214,61 +222,66 @@ void StsLookup::NoteFetchFailure(const std::string& domain,
                                  const InFlight& flight) {
   const Fetched& result = flight.result;
   uint64_t suppressed = 0;
-  if (log_limiter_.Allow(world_.clock.Now(), &suppressed))
+  if (fetch_log_.Allow(world_.clock.Now(), &suppressed))
     Log(LogLevel::kWarn, "sts_fetch_failed",
         {{"domain", domain},
          {"type", result.crowded ? "not-tried" : ResultTypeName(result.type)},
          {"reason", result.reason},
          {"suppressed", suppressed}});
-  if (result.crowded) return;
+  // No request was made: nothing is known against the domain. But mail is not
+  // held for it a second time.
+  if (result.crowded && !flight.held_at) return;
   const WallTime now = world_.clock.WallNow();
   world_.store.PutFailure(
       domain, {id, failure ? failure->first_at : now, now, result.reason});
   // Refreshes in the background are nobody's session.
-  if (flight.awaited)
+  if (flight.awaited && !result.crowded)
     world_.outcomes.Record({domain, result.type, domain, result.reason,
                             flight.held_at.has_value()});
 }
 
 Awaitable<StsLookup::Fetched> StsLookup::Fetch(std::string domain,
                                                std::string id) {
-  const SteadyTime deadline = world_.clock.Now() + settings_.fetch_timeout;
+  const SteadyTime turn_deadline = world_.clock.Now() + kMaxTurn;
   const std::string host = "mta-sts." + domain;
-  Fetched crowded;
-  crowded.crowded = true;
-  const auto permit = co_await all_fetches_.Enter(0, deadline);
-  if (!permit) {
-    crowded.reason = "too many policy fetches at once (sts.max_fetches)";
-    co_return crowded;
-  }
   const HostAddresses addresses = co_await AddressesOf(host);
   HttpsResponse response;
   response.failure = HttpsFailure::kConnect;
   response.detail = addresses.problem;
+  std::optional<SteadyTime> deadline;  // from the first request on
   for (const IpAddress& address : addresses.usable) {
     const bool last = &address == &addresses.usable.back();
-    const auto seat = co_await fetches_by_address_.Enter(address, deadline);
-    if (!seat) {
-      crowded.reason = "too many fetches at once from " + address.ToString();
-      co_return crowded;
-    }
+    // First the address, then the place among all: whoever waits for a crowded
+    // server takes nobody's place.
+    const auto seat =
+        co_await fetches_by_address_.Enter(address, turn_deadline);
+    if (!seat) continue;  // another address may be free
+    const auto permit = co_await all_fetches_.Enter(0, turn_deadline);
+    if (!permit) continue;
+    const SteadyTime now = world_.clock.Now();
+    if (!deadline) deadline = now + settings_.fetch_timeout;
     HttpsRequest request;
     request.host = host;
     request.address = address;
     request.port = settings_.port;
     request.path = kPolicyPath;
     request.max_body = kMaxPolicyBytes;
-    request.deadline = deadline;
+    request.deadline = *deadline;
     request.connect_deadline =
-        last ? deadline
-             : std::min(deadline, world_.clock.Now() + kConnectTimeout);
+        last ? *deadline : std::min(*deadline, now + kConnectTimeout);
     response = co_await world_.https.Get(std::move(request));
-    // The next address is for a host that is down, not for another answer.
+    // An answer, be it too large, will not be better elsewhere.
     if (response.failure == HttpsFailure::kNone ||
         response.failure == HttpsFailure::kTooLarge)
       break;
     response.detail = address.ToString() + ": " + response.detail;
-    if (world_.clock.Now() >= deadline) break;
+    if (world_.clock.Now() >= *deadline) break;
+  }
+  if (!deadline && !addresses.usable.empty()) {
+    Fetched crowded;
+    crowded.crowded = true;
+    crowded.reason = "too many policy fetches at once (sts.max_fetches)";
+    co_return crowded;
   }
   co_return Judge(response, id);
 }

@@ -110,7 +110,8 @@ class StsLookup {
   boost::unordered_flat_map<std::string, std::shared_ptr<InFlight>> in_flight_;
   Gate<int> all_fetches_;
   Gate<IpAddress> fetches_by_address_;
-  LogLimiter log_limiter_;
+  LogLimiter txt_log_;
+  LogLimiter fetch_log_;
   prometheus::Counter& fetched_;
   prometheus::Counter& failed_;
   prometheus::Counter& txt_failures_;

@@ -6,7 +6,10 @@ it raises AssertionError, or TimeoutError, if something is not as it should be.
 
 import pathlib
 import re
+import socket
+import ssl
 import subprocess
+import threading
 import time
 
 import world
@@ -76,6 +79,37 @@ def slow_policy_host(bench):
         assert time.monotonic() - started < 1, "second answer was slow"
         delivery = bench.send_and_wait(domain)
         equal(delivery.status, "sent", "delivery")
+
+
+def endless_answer(bench):
+    """A chunk that never ends costs neither memory nor anybody's answer."""
+    host = "mta-sts.web-refused.test"
+    certificates = bench.internet.certificates
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.path(host, "good"), certificates.key)
+    with socket.create_server((world.NO_POLICY_HOST[0], 443)) as listener:
+        threading.Thread(target=send_chunk_for_ever, args=(listener, context),
+                         daemon=True).start()
+        with bench.daemon("endless") as daemon:
+            equal(ask("web-refused.test"), NONE, "reply")
+            assert "sts-policy-fetch-error" in daemon.text(), "not logged"
+            status = pathlib.Path("/proc", str(daemon.process.pid), "status")
+            peak = re.search(r"VmHWM:\s+(\d+)", status.read_text())
+            assert int(peak[1]) < 500_000, f"peak memory {peak[1]} kB"
+
+
+def send_chunk_for_ever(listener, context):
+    """Answers one request with a chunk extension that has no end."""
+    try:
+        with context.wrap_socket(listener.accept()[0],
+                                 server_side=True) as client:
+            client.recv(4096)
+            client.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+                           b"Transfer-Encoding: chunked\r\n\r\n1")
+            while True:
+                client.sendall(b";a=b" * 4096)
+    except OSError:
+        pass  # the daemon has had enough
 
 
 def private_policy_host(bench):
@@ -269,6 +303,7 @@ def query_command(bench):
 
 
 SCENARIOS = [postmap_agrees, hostile_text_adds_nothing, slow_policy_host,
+             endless_answer,
              private_policy_host, kill_and_restart, terminate,
              terminate_while_asked, malformed_input, tcp_socket, socket_in_use,
              foreign_file, unreadable_ca_file, no_resolver_at_start,
