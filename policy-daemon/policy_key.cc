@@ -50,8 +50,6 @@ std::optional<PolicyKey> ParsePolicyKey(std::string_view text,
   // A parent key: half of all that Postfix asks; RFC 8461 section 3.4 forbids
   // to answer it from the parent's policy.
   if (text.front() == '.') return std::nullopt;
-  if (text.starts_with("unix:") || text.starts_with("inet:"))
-    return std::nullopt;
   PolicyKey key;
   std::string_view name = text;
   std::string_view port;
@@ -80,6 +78,9 @@ std::optional<PolicyKey> ParsePolicyKey(std::string_view text,
   if (IpAddress::Parse(name)) return std::nullopt;
   const auto domain = NormalizeDomain(name);
   if (!domain) return std::nullopt;
+  // A transport's endpoint, not a host with a port.
+  if (has_port && !key.is_host && (domain == "unix" || domain == "inet"))
+    return std::nullopt;
   key.domain = *domain;
   return key;
 }

@@ -129,6 +129,7 @@ TEST(PolicyKey, RefusesWhatIsNoDestination) {
 TEST(PolicyKey, RefusesUnixAndInetWithAPort) {
   Bad("unix:smtp", "a socket called smtp");
   Bad("unix:25", "a socket called 25");
+  Bad("unIx:7", "in any case: it would be spelt unix:7");
   Bad("inet:25", "a transport's endpoint");
 }
 
