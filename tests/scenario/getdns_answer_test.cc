@@ -67,13 +67,17 @@ class Message {
     return *this;
   }
 
+  // Answers another question than it is read for.
+  Message& AskedFor(const std::string& name) { return asked_ = name, *this; }
+
   DnsAnswer Read(const std::string& name, DnsType type,
                  bool trusted = true) const {
     const unsigned flags = 0x8180u | (ad_ ? 0x20u : 0u) | (tc_ ? 0x200u : 0u) |
                            static_cast<unsigned>(rcode_);
     const std::string wire = Number(1, 2) + Number(flags, 2) + Number(1, 2) +
                              Number(answers_, 2) + Number(authorities_, 2) +
-                             Number(0, 2) + Name(name) +
+                             Number(0, 2) +
+                             Name(asked_.empty() ? name : asked_) +
                              Number(static_cast<unsigned>(type), 2) +
                              Number(1, 2) + answer_ + authority_;
     getdns_dict* reply = nullptr;
@@ -103,6 +107,7 @@ class Message {
   int rcode_ = 0;
   bool ad_ = false;
   bool tc_ = false;
+  std::string asked_;
   unsigned answers_ = 0;
   unsigned authorities_ = 0;
   std::string answer_;
@@ -111,6 +116,30 @@ class Message {
 
 using Kind = DnsAnswer::Kind;
 const std::string kAddress("\xc6\x33\x64\x01", 4);  // 198.51.100.1
+
+// --- Malformed is failed, never "no record" (RFC 7672 section 2.1.1).
+
+TEST(MalformedAnswerTest, AnAnswerToAnotherQuestionIsFailed) {
+  EXPECT_TRUE(Message()
+                  .AskedFor("other.example")
+                  .Soa("example", 300, 60)
+                  .Read("a.example", DnsType::kMx)
+                  .failed());
+}
+
+TEST(MalformedAnswerTest, ARecordOfTheWrongLengthIsFailed) {
+  EXPECT_TRUE(Message()
+                  .Add("a.example", DnsType::kA, "\1\2\3", 300)
+                  .Read("a.example", DnsType::kA)
+                  .failed());
+}
+
+TEST(MalformedAnswerTest, AnMxRecordWithoutAHostIsFailed) {
+  EXPECT_TRUE(Message()
+                  .Add("a.example", DnsType::kMx, Number(10, 1), 300)
+                  .Read("a.example", DnsType::kMx)
+                  .failed());
+}
 
 // --- Names.
 

@@ -708,6 +708,13 @@ TEST_F(StsCrowdTest, OneSlowAddressDoesNotHinderAnother) {
   EXPECT_EQ(Learn().state, StsState::kEnforce);
 }
 
+TEST_F(StsCrowdTest, AFetchMayEndBeforeItsStartReturns) {
+  dns.at_once = true;
+  dns.Fail(kHost, DnsType::kA);
+  dns.Fail(kHost, DnsType::kAaaa);
+  EXPECT_EQ(Learn().fetch, StsFetch::kFailed);
+}
+
 TEST_F(StsCrowdTest, AtMostMaxFetchesInAll) {
   StsSettings settings;
   settings.max_fetches = 3;

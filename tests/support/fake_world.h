@@ -135,6 +135,9 @@ class FakeResolver final : public Resolver {
 
   bool validates = true;
 
+  // Answers without suspending, as where getdns refuses a question at once.
+  bool at_once = false;
+
  private:
   using Key = std::pair<std::string, DnsType>;
   FakeAnswer& Put(const std::string& name, DnsType type, DnsAnswer::Kind kind);
