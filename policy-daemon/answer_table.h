@@ -30,6 +30,7 @@ enum class ReplyKind : uint8_t {
   kDane,
   kNotFound,
   kTemp,
+  kOverride,
 };
 inline constexpr size_t kReplyKinds = 5;
 
