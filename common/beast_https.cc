@@ -26,6 +26,9 @@ using boost::system::error_code;
 
 // More than any policy host sends, less than hurts a thousand times over.
 constexpr uint32_t kMaxHeaderBytes = 16 * 1024;
+// Debian's and many others'; OpenSSL's own default is a folder, of which it
+// would read files during handshakes.
+constexpr char kSystemBundle[] = "/etc/ssl/certs/ca-certificates.crt";
 constexpr char kUserAgent[] = "postern (MTA-STS, RFC 8461)";
 
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
@@ -73,17 +76,14 @@ HttpsResponse HandshakeFailed(SSL* ssl, const error_code& error) {
 
 }  // namespace
 
-struct BeastHttps::State {
-  explicit State(asio::io_context& l)
-      : loop(l), tls(asio::ssl::context::tls_client) {}
-  asio::io_context& loop;
-  asio::ssl::context tls;
+struct BeastHttps::Trust {
+  asio::ssl::context tls{asio::ssl::context::tls_client};
 };
 
-Result<std::unique_ptr<BeastHttps>> BeastHttps::Create(
-    asio::io_context& loop, const std::string& ca_file) {
-  auto state = std::make_unique<State>(loop);
-  SSL_CTX* context = state->tls.native_handle();
+Result<std::shared_ptr<BeastHttps::Trust>> BeastHttps::LoadTrust(
+    const std::string& ca_file) {
+  auto trust = std::make_shared<Trust>();
+  SSL_CTX* context = trust->tls.native_handle();
   // RFC 8461 section 7.2.
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
@@ -91,30 +91,30 @@ Result<std::unique_ptr<BeastHttps>> BeastHttps::Create(
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   // Idle buffers of slow hosts are given back.
   SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
+  std::string file = ca_file;
+  if (file.empty() && access(kSystemBundle, R_OK) == 0) file = kSystemBundle;
   const bool loaded =
-      ca_file.empty() ? SSL_CTX_set_default_verify_paths(context) == 1
-                      : SSL_CTX_load_verify_file(context, ca_file.c_str()) == 1;
+      file.empty() ? SSL_CTX_set_default_verify_paths(context) == 1
+                   : SSL_CTX_load_verify_file(context, file.c_str()) == 1;
   ERR_clear_error();
   if (!loaded)
-    return Error{"cannot read certificates from '" + ca_file +
+    return Error{"cannot read certificates from '" + file +
                  "'; check sts.ca_file (PEM, readable)"};
   X509_STORE* store = SSL_CTX_get_cert_store(context);
-  STACK_OF(X509_OBJECT)* authorities = X509_STORE_get0_objects(store);
-  if (ca_file.empty() && sk_X509_OBJECT_num(authorities) == 0 &&
-      access("/etc/ssl/certs/ca-certificates.crt", R_OK) != 0)
+  if (sk_X509_OBJECT_num(X509_STORE_get0_objects(store)) == 0)
     Log(LogLevel::kWarn, "no_certificate_authorities",
         {{"advice",
           "no MTA-STS policy can be fetched: install ca-certificates or set "
           "sts.ca_file"}});
-  return std::unique_ptr<BeastHttps>(new BeastHttps(std::move(state)));
+  return trust;
 }
 
-BeastHttps::BeastHttps(std::unique_ptr<State> state)
-    : state_(std::move(state)) {}
-BeastHttps::~BeastHttps() = default;
+BeastHttps::BeastHttps(asio::io_context& loop, std::shared_ptr<Trust> trust)
+    : loop_(loop), trust_(std::move(trust)) {}
 
 Awaitable<HttpsResponse> BeastHttps::Get(HttpsRequest request) {
-  Stream stream(state_->loop, state_->tls);
+  const std::shared_ptr<Trust> trust = trust_;
+  Stream stream(loop_, trust->tls);
   SSL* ssl = stream.native_handle();
   if (!ExpectHost(ssl, request.host))
     co_return Failed(HttpsFailure::kTls, "cannot set the host name");

@@ -19,18 +19,22 @@ namespace postern {
 
 class BeastHttps final : public HttpsClient {
  public:
-  // `ca_file`: PEM authorities; "" for the system's. `loop` outlives it.
-  static Result<std::unique_ptr<BeastHttps>> Create(
-      boost::asio::io_context& loop, const std::string& ca_file);
-  ~BeastHttps() override;
+  // The authorities to trust, in memory: no handshake reads a file.
+  struct Trust;
+  // `ca_file`: PEM authorities; "" for the system's. Blocks.
+  static Result<std::shared_ptr<Trust>> LoadTrust(const std::string& ca_file);
+
+  // `loop` outlives it.
+  BeastHttps(boost::asio::io_context& loop, std::shared_ptr<Trust> trust);
+
+  // For the requests to come.
+  void Use(std::shared_ptr<Trust> trust) { trust_ = std::move(trust); }
 
   Awaitable<HttpsResponse> Get(HttpsRequest request) override;
 
  private:
-  struct State;
-  explicit BeastHttps(std::unique_ptr<State> state);
-
-  std::unique_ptr<State> state_;
+  boost::asio::io_context& loop_;
+  std::shared_ptr<Trust> trust_;
 };
 
 }  // namespace postern

@@ -37,6 +37,16 @@ class Gate {
   Gate(boost::asio::any_io_executor executor, Clock& clock, size_t limit)
       : executor_(std::move(executor)), clock_(clock), limit_(limit) {}
 
+  // Lowering it sends nobody out.
+  void SetLimit(size_t limit) {
+    limit_ = limit;
+    for (auto& [key, room] : rooms_)
+      while (room.inside < limit_ && !room.waiting.empty()) {
+        ++room.inside;
+        LetIn(room);
+      }
+  }
+
   // An empty permit if the turn did not come before `deadline`.
   Awaitable<Permit> Enter(Key key, SteadyTime deadline) {
     Room& room = rooms_[key];
@@ -60,13 +70,17 @@ class Gate {
     std::deque<std::shared_ptr<Event>> waiting;
   };
 
+  static void LetIn(Room& room) {
+    const auto next = room.waiting.front();
+    room.waiting.pop_front();
+    next->Set();
+  }
+
   void Leave(const Key& key) {
     const auto found = rooms_.find(key);
     Room& room = found->second;
-    if (!room.waiting.empty()) {
-      const auto next = room.waiting.front();
-      room.waiting.pop_front();
-      next->Set();
+    if (!room.waiting.empty() && room.inside <= limit_) {
+      LetIn(room);
     } else if (--room.inside == 0) {
       rooms_.erase(found);
     }

@@ -84,26 +84,17 @@ struct GetdnsResolver::Attempt {
 Result<std::unique_ptr<GetdnsResolver>> GetdnsResolver::Create(
     boost::asio::io_context& loop, Clock& clock, const Options::Dns& options,
     Metrics& metrics) {
-  std::vector<AddressAndPort> addresses = options.servers;
-  if (addresses.empty()) addresses = ReadResolvConf("/etc/resolv.conf");
-  if (addresses.empty())
-    return Error{
-        "no DNS server: /etc/resolv.conf names none; install a validating "
-        "resolver such as unbound and set dns.server = 127.0.0.1"};
   std::unique_ptr<GetdnsResolver> resolver(
-      new GetdnsResolver(loop, clock, metrics, options.timeout));
-  for (const AddressAndPort& address : addresses) {
-    const Status added = resolver->AddServer(address, options.trust_ad);
-    if (!added) return added.error();
-  }
+      new GetdnsResolver(loop, clock, metrics));
+  const Status used = resolver->Use(options);
+  if (!used) return used.error();
   return resolver;
 }
 
 GetdnsResolver::GetdnsResolver(boost::asio::io_context& loop, Clock& clock,
-                               Metrics& metrics, milliseconds timeout)
+                               Metrics& metrics)
     : clock_(clock),
       executor_(loop.get_executor()),
-      timeout_(timeout),
       getdns_loop_(loop, clock),
       gate_(executor_, clock, kMaxInFlight),
       queries_(metrics.Counter("postern_dns_queries_total",
@@ -111,16 +102,33 @@ GetdnsResolver::GetdnsResolver(boost::asio::io_context& loop, Clock& clock,
       failures_(metrics.Counter("postern_dns_failures_total",
                                 "DNS questions that failed")),
       validates_(metrics.Gauge("postern_resolver_validates",
-                               "1 while a DNS resolver validates DNSSEC")) {}
+                               "1 while a DNS resolver validates DNSSEC")),
+      seconds_(metrics.Latency("postern_step_seconds",
+                               "How long the steps of a lookup take",
+                               {{"step", "dns"}})) {}
 
 GetdnsResolver::~GetdnsResolver() = default;
 
-Status GetdnsResolver::AddServer(const AddressAndPort& address,
-                                 TrustAd trust_ad) {
-  auto server = std::make_unique<Server>();
+Status GetdnsResolver::Use(const Options::Dns& options) {
+  if (options == options_) return Done{};
+  Servers servers;
+  for (const AddressAndPort& address : options.servers) {
+    auto server = MakeServer(address, options);
+    if (!server) return server.error();
+    servers.push_back(std::move(*server));
+  }
+  servers_ = std::move(servers);
+  options_ = options;
+  return Done{};
+}
+
+Result<std::shared_ptr<GetdnsResolver::Server>> GetdnsResolver::MakeServer(
+    const AddressAndPort& address, const Options::Dns& options) {
+  auto server = std::make_shared<Server>();
   server->address = address;
-  server->trusted = trust_ad == TrustAd::kYes || (trust_ad == TrustAd::kAuto &&
-                                                  address.address.IsLoopback());
+  server->trusted =
+      options.trust_ad == TrustAd::kYes ||
+      (options.trust_ad == TrustAd::kAuto && address.address.IsLoopback());
   getdns_context* context = nullptr;
   getdns_context_create(&context, /*set_from_os=*/0);
   server->context.reset(context);
@@ -135,15 +143,14 @@ Status GetdnsResolver::AddServer(const AddressAndPort& address,
       !getdns_context_set_append_name(context, GETDNS_APPEND_NAME_NEVER) &&
       !getdns_context_set_edns_maximum_udp_payload_size(context,
                                                         kEdnsPayload) &&
-      !getdns_context_set_timeout(context,
-                                  static_cast<uint64_t>(timeout_.count())) &&
+      !getdns_context_set_timeout(
+          context, static_cast<uint64_t>(options.timeout.count())) &&
       SetUpstream(context, address) &&
       !getdns_context_set_eventloop(context, getdns_loop_.eventloop());
   if (!ok)
     return Error{"getdns cannot be set up for DNS server " +
                  address.ToString()};
-  servers_.push_back(std::move(server));
-  return Done{};
+  return server;
 }
 
 bool GetdnsResolver::Validates() const {
@@ -159,16 +166,15 @@ bool GetdnsResolver::KnownToValidate() const {
   });
 }
 
-std::vector<GetdnsResolver::Server*> GetdnsResolver::ServersToAsk() {
-  std::vector<Server*> servers;
+GetdnsResolver::Servers GetdnsResolver::ServersToAsk() {
+  Servers servers;
   for (const auto& server : servers_) {
     if (server->trusted && server->validation != Validation::kNo)
-      servers.push_back(server.get());
+      servers.push_back(server);
   }
-  if (servers.empty())
-    for (const auto& server : servers_) servers.push_back(server.get());
+  if (servers.empty()) servers = servers_;
   std::stable_partition(servers.begin(), servers.end(),
-                        [](const Server* server) { return server->answers; });
+                        [](const auto& server) { return server->answers; });
   return servers;
 }
 
@@ -176,9 +182,10 @@ Awaitable<DnsAnswer> GetdnsResolver::Query(std::string name, DnsType type) {
   co_return co_await Ask(ServersToAsk(), std::move(name), type);
 }
 
-Awaitable<DnsAnswer> GetdnsResolver::Ask(std::vector<Server*> servers,
-                                         std::string name, DnsType type) {
-  const SteadyTime deadline = clock_.Now() + timeout_;
+Awaitable<DnsAnswer> GetdnsResolver::Ask(Servers servers, std::string name,
+                                         DnsType type) {
+  const SteadyTime started = clock_.Now();
+  const SteadyTime deadline = started + options_.timeout;
   const auto permit = co_await gate_.Enter(0, deadline);
   if (!permit) co_return Failure("too many DNS questions at once");
   const auto pending = std::make_shared<Pending>();
@@ -199,6 +206,8 @@ Awaitable<DnsAnswer> GetdnsResolver::Ask(std::vector<Server*> servers,
   // A cancelled attempt reports back at once, and must find no listener.
   for (const auto& [context, id] : std::exchange(pending->transactions, {}))
     getdns_cancel_callback(context, id);
+  const std::chrono::duration<double> taken = clock_.Now() - started;
+  seconds_.Observe(taken.count());
   if (!pending->answer || pending->answer->failed()) failures_.Increment();
   // A zone whose servers are silent, or the resolver? A probe tells.
   if (!pending->replied) ProbeSoon();
@@ -258,13 +267,15 @@ void GetdnsResolver::OnAnswer(getdns_context*, getdns_callback_type_t type,
 void GetdnsResolver::ProbeSoon() {
   const SteadyTime now = clock_.Now();
   if (now < next_extra_probe_) return;
-  next_extra_probe_ = now + timeout_ * static_cast<int>(servers_.size() + 1);
+  next_extra_probe_ =
+      now + options_.timeout * static_cast<int>(servers_.size() + 1);
   Spawn(executor_, Probe());
 }
 
 Awaitable<void> GetdnsResolver::Probe() {
-  for (const auto& server : servers_) {
-    std::vector<Server*> one = {server.get()};
+  const Servers servers = servers_;  // a reload may replace them
+  for (const auto& server : servers) {
+    Servers one = {server};
     std::string root = ".";
     const DnsAnswer answer =
         co_await Ask(std::move(one), std::move(root), DnsType::kSoa);
@@ -318,6 +329,16 @@ Awaitable<void> GetdnsResolver::KeepProbing() {
     co_await pause.WaitUntil(clock_.Now() + kProbeInterval);
     co_await Probe();
   }
+}
+
+Result<Options::Dns> WithServers(Options::Dns options) {
+  if (options.servers.empty())
+    options.servers = ReadResolvConf("/etc/resolv.conf");
+  if (options.servers.empty())
+    return Error{
+        "no DNS server: /etc/resolv.conf names none; install a validating "
+        "resolver such as unbound and set dns.server = 127.0.0.1"};
+  return options;
 }
 
 std::vector<AddressAndPort> ReadResolvConf(const std::string& path) {

@@ -29,10 +29,14 @@ namespace postern {
 
 class GetdnsResolver final : public Resolver {
  public:
-  // `loop`, `clock` and `metrics` outlive the resolver.
+  // `loop`, `clock` and `metrics` outlive the resolver. `options`: with
+  // servers (see WithServers).
   static Result<std::unique_ptr<GetdnsResolver>> Create(
       boost::asio::io_context& loop, Clock& clock, const Options::Dns& options,
       Metrics& metrics);
+  // For the questions to come; what is asked already ends as it began. After
+  // an Error nothing has changed.
+  Status Use(const Options::Dns& options);
   ~GetdnsResolver() override;
 
   Awaitable<DnsAnswer> Query(std::string name, DnsType type) override;
@@ -60,16 +64,17 @@ class GetdnsResolver final : public Resolver {
     bool answers = true;
     Validation validation = Validation::kUnknown;
   };
+  // Shared with the questions on their way: a reload replaces the servers.
+  using Servers = std::vector<std::shared_ptr<Server>>;
   struct Pending;
   struct Attempt;
 
-  GetdnsResolver(boost::asio::io_context& loop, Clock& clock, Metrics& metrics,
-                 std::chrono::milliseconds timeout);
-  Status AddServer(const AddressAndPort& address, TrustAd trust_ad);
+  GetdnsResolver(boost::asio::io_context& loop, Clock& clock, Metrics& metrics);
+  Result<std::shared_ptr<Server>> MakeServer(const AddressAndPort& address,
+                                             const Options::Dns& options);
   // The servers to ask, best first.
-  std::vector<Server*> ServersToAsk();
-  Awaitable<DnsAnswer> Ask(std::vector<Server*> servers, std::string name,
-                           DnsType type);
+  Servers ServersToAsk();
+  Awaitable<DnsAnswer> Ask(Servers servers, std::string name, DnsType type);
   void Send(Server& server, const std::shared_ptr<Pending>& pending);
   static void OnAnswer(getdns_context* context, getdns_callback_type_t type,
                        getdns_dict* response, void* attempt,
@@ -82,15 +87,20 @@ class GetdnsResolver final : public Resolver {
 
   Clock& clock_;
   boost::asio::any_io_executor executor_;
-  std::chrono::milliseconds timeout_;
   GetdnsLoop getdns_loop_;
   Gate<int> gate_;
-  std::vector<std::unique_ptr<Server>> servers_;
+  Options::Dns options_;
+  Servers servers_;
   SteadyTime next_extra_probe_{};
   prometheus::Counter& queries_;
   prometheus::Counter& failures_;
   prometheus::Gauge& validates_;
+  prometheus::Histogram& seconds_;
 };
+
+// The options with the servers that they mean: those of /etc/resolv.conf where
+// none are given. Blocks.
+Result<Options::Dns> WithServers(Options::Dns options);
 
 // The name servers of a resolv.conf, in order; empty if it cannot be read.
 std::vector<AddressAndPort> ReadResolvConf(const std::string& path);

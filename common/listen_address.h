@@ -19,6 +19,8 @@ struct ListenAddress {
   static std::optional<ListenAddress> Parse(std::string_view text);
   bool is_unix() const { return !unix_path.empty(); }
   std::string ToString() const;
+
+  friend bool operator==(const ListenAddress&, const ListenAddress&) = default;
 };
 
 // "192.0.2.1", "192.0.2.1:53", "[2001:db8::1]:53", "2001:db8::1".
@@ -29,6 +31,9 @@ struct AddressAndPort {
   static std::optional<AddressAndPort> Parse(std::string_view text,
                                              uint16_t default_port);
   std::string ToString() const;
+
+  friend bool operator==(const AddressAndPort&,
+                         const AddressAndPort&) = default;
 };
 
 }  // namespace postern

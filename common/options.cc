@@ -169,6 +169,14 @@ const std::vector<OptionSpec>& Specs() {
          o.policy.metrics_listen = ListenAddress::Parse(text);
          return o.policy.metrics_listen.has_value();
        }},
+      {"policy.overrides", "", "a file",
+       "your own word on single destinations, one a line: DOMAIN off, or a\n"
+       "TLS level with its attributes, or sts-off, dane-off (see README)",
+       false,
+       [](Options& o, const std::string& text) {
+         o.policy.overrides = text;
+         return true;
+       }},
       {"run.user", "", "a user's name",
        "user to run as once the sockets are open (default: as started)", false,
        [](Options& o, const std::string& text) {
@@ -181,13 +189,21 @@ const std::vector<OptionSpec>& Specs() {
          o.run.group = text;
          return true;
        }},
+      {"cache.directory", "/var/lib/postern", "a folder",
+       "where MTA-STS policies are remembered (policies.db); it is made if\n"
+       "its parent exists",
+       false,
+       [](Options& o, const std::string& text) {
+         o.cache.directory = text;
+         return !text.empty() && text.front() == '/';
+       }},
       {"cache.max_entries", "1000000", "a number from 100 to 100000000",
-       "domains whose answers are kept in memory", false,
+       "answers kept in memory; also MTA-STS policies remembered", false,
        [](Options& o, const std::string& text) {
          return AssignUint(o.cache.max_entries, text, 100, 100000000);
        }},
       {"cache.max_bytes", "1GiB", "a size from 1MiB",
-       "memory for answers, e.g. 256MiB", false,
+       "memory for answers, e.g. 256MiB; also the size of policies.db", false,
        [](Options& o, const std::string& text) {
          const auto size = ParseSize(text);
          return size && *size >= 1 << 20 && Assign(o.cache.max_bytes, size);
@@ -247,6 +263,14 @@ const std::vector<OptionSpec>& Specs() {
        "non-global addresses of policy hosts that may be contacted", false,
        [](Options& o, const std::string& text) {
          return Assign(o.sts.allow_private, ParseAddressFilter(text));
+       }},
+      {"milter.listen", "", "unix:PATH or inet:ADDRESS:PORT",
+       "a milter that looks destinations up when a recipient is accepted\n"
+       "(default: none; see docs/operations.md for main.cf)",
+       false,
+       [](Options& o, const std::string& text) {
+         o.milter.listen = ListenAddress::Parse(text);
+         return o.milter.listen.has_value();
        }},
       {"log.level", "info", "debug, info, warn or error", "what is logged",
        false,
@@ -356,7 +380,7 @@ Result<Options> BuildOptions(const GivenValues& values) {
 po::options_description Description() {
   po::options_description description;
   description.add_options()("help,h", "")("version,V", "")("json", "")(
-      "config,c", po::value<std::string>());
+      "all", "")("config,c", po::value<std::string>());
   for (const OptionSpec& spec : Specs())
     description.add_options()(spec.key.c_str(),
                               po::value<std::vector<std::string>>());
@@ -395,6 +419,7 @@ Result<CommandLine> ParseCommandLine(int argc, const char* const* argv) {
   line.help = map.count("help") > 0;
   line.version = map.count("version") > 0;
   line.json = map.count("json") > 0;
+  line.all = map.count("all") > 0;
   if (map.count("words")) {
     const auto& words = map["words"].as<std::vector<std::string>>();
     line.command = words.front();
@@ -424,6 +449,24 @@ Result<CommandLine> ParseCommandLine(int argc, const char* const* argv) {
   if (!options) return options.error();
   line.options = std::move(*options);
   return line;
+}
+
+std::string KeysForRestart(const Options& running, const Options& wanted) {
+  const Options::Policy& a = running.policy;
+  const Options::Policy& b = wanted.policy;
+  std::string keys;
+  const auto note = [&](const char* key, bool same) {
+    if (!same) keys += (keys.empty() ? "" : ", ") + std::string(key);
+  };
+  note("policy.listen", a.listen == b.listen);
+  note("policy.metrics_listen", a.metrics_listen == b.metrics_listen);
+  note("policy.socket_group", a.socket_group == b.socket_group);
+  note("policy.socket_mode", a.socket_mode == b.socket_mode);
+  note("milter.listen", running.milter.listen == wanted.milter.listen);
+  note("run.user", running.run.user == wanted.run.user);
+  note("run.group", running.run.group == wanted.run.group);
+  note("cache.directory", running.cache.directory == wanted.cache.directory);
+  return keys;
 }
 
 std::string OptionsHelp() {

@@ -47,12 +47,14 @@ struct Options {
     std::string socket_group;  // "": postfix where that group exists
     uint32_t socket_mode = 0;
     std::optional<ListenAddress> metrics_listen;
+    std::string overrides;  // a file; "": none
   } policy;
   struct Run {
     std::string user;   // "": stay as started
     std::string group;  // "": the user's own
   } run;
   struct Cache {
+    std::string directory;
     uint64_t max_entries = 0;
     uint64_t max_bytes = 0;
   } cache;
@@ -63,6 +65,8 @@ struct Options {
     std::vector<AddressAndPort> servers;  // empty: /etc/resolv.conf
     std::chrono::milliseconds timeout{0};
     TrustAd trust_ad = TrustAd::kAuto;
+
+    friend bool operator==(const Dns&, const Dns&) = default;
   } dns;
   struct Sts {
     std::string ca_file;  // "": the system's
@@ -71,6 +75,9 @@ struct Options {
     uint32_t max_fetches = 0;
     AddressFilter allow_private;
   } sts;
+  struct Milter {
+    std::optional<ListenAddress> listen;
+  } milter;
   struct Logging {
     LogLevel level = LogLevel::kInfo;
   } log;
@@ -83,11 +90,16 @@ struct CommandLine {
   bool help = false;
   bool version = false;
   bool json = false;
+  bool all = false;
   std::string config_file;  // where the options came from; "": defaults
   Options options;
 };
 
+// Reads the configuration file, too: blocks.
 Result<CommandLine> ParseCommandLine(int argc, const char* const* argv);
+
+// The keys in which the two differ and that take a restart, comma separated.
+std::string KeysForRestart(const Options& running, const Options& wanted);
 
 // The options as --help shows them: name, default, what it does.
 std::string OptionsHelp();

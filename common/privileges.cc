@@ -3,34 +3,71 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <vector>
 
 #include <grp.h>
 #include <pwd.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace postern {
+namespace {
 
-Status BecomeUser(const std::string& user, const std::string& group) {
-  if (user.empty() && group.empty()) return Done{};
+struct Identity {
+  uid_t uid;
+  gid_t gid;
+};
+
+Result<Identity> IdentityOf(const std::string& user, const std::string& group) {
   const passwd* account = user.empty() ? nullptr : getpwnam(user.c_str());
   if (!user.empty() && !account)
     return Error{"run.user: there is no user '" + user + "'"};
-  const uid_t uid = account ? account->pw_uid : getuid();
-  gid_t gid = account ? account->pw_gid : getgid();
+  Identity who{account ? account->pw_uid : getuid(),
+               account ? account->pw_gid : getgid()};
   if (!group.empty()) {
     const ::group* entry = getgrnam(group.c_str());
     if (!entry) return Error{"run.group: there is no group '" + group + "'"};
-    gid = entry->gr_gid;
+    who.gid = entry->gr_gid;
   }
-  const bool already = getuid() == uid && getgid() == gid;
+  return who;
+}
+
+}  // namespace
+
+Status BecomeUser(const std::string& user, const std::string& group) {
+  const auto who = IdentityOf(user, group);
+  if (!who) return who.error();
+  const bool already = getuid() == who->uid && getgid() == who->gid;
   if (already) return Done{};
-  if (account && initgroups(user.c_str(), gid) != 0)
+  if (!user.empty() && initgroups(user.c_str(), who->gid) != 0)
     return Error{"cannot take the groups of " + user + ": " +
                  std::strerror(errno) + " (start as root)"};
-  if (setgid(gid) != 0 || setuid(uid) != 0)
+  if (setgid(who->gid) != 0 || setuid(who->uid) != 0)
     return Error{"cannot become " + user + ": " + std::strerror(errno) +
                  " (start as root)"};
+  return Done{};
+}
+
+Status PrepareFolder(const std::string& path, const std::string& user,
+                     const std::string& group) {
+  const auto who = IdentityOf(user, group);
+  if (!who) return who.error();
+  if (mkdir(path.c_str(), 0750) != 0 && errno != EEXIST)
+    return Error{"cannot make the folder " + path + ": " +
+                 std::strerror(errno)};
+  if (geteuid() != 0 || who->uid == 0) return Done{};
+  std::error_code none;
+  std::vector<std::string> paths = {path};
+  for (const auto& entry : std::filesystem::directory_iterator(path, none))
+    paths.push_back(entry.path());
+  for (const std::string& each : paths) {
+    // Not through links: the folder may be theirs already.
+    if (lchown(each.c_str(), who->uid, who->gid) != 0)
+      return Error{"cannot give " + each + " to " + user + ": " +
+                   std::strerror(errno)};
+  }
   return Done{};
 }
 

@@ -12,6 +12,12 @@ namespace postern {
 // "" for user: stay as started.
 Status BecomeUser(const std::string& user, const std::string& group);
 
+// Makes the folder if it is missing (its last part alone), for `user` and
+// `group` as above, mode 0750. One that exists stays as it is, but it and the
+// files of ours in it are given to them if root starts us.
+Status PrepareFolder(const std::string& path, const std::string& user,
+                     const std::string& group);
+
 // Raises the limit of open files to at least `wanted` if the system lets us;
 // returns what we have.
 uint64_t RaiseOpenFiles(uint64_t wanted);

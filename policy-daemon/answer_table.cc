@@ -30,8 +30,7 @@ AnswerTable::Found AnswerTable::Find(std::string_view key, Dialect dialect,
 
 void AnswerTable::Put(std::string_view key, const Replies& replies,
                       SteadyTime expires) {
-  if (const auto found = index_.find(key); found != index_.end())
-    Free(found->second);
+  Drop(key);
   Slot slot;
   slot.expires = expires;
   slot.kind = replies.kind;
@@ -62,6 +61,25 @@ void AnswerTable::Put(std::string_view key, const Replies& replies,
   const Slot& stored = slots_[number];
   index_.emplace(std::string_view(stored.text).substr(0, stored.key_size),
                  number);
+}
+
+void AnswerTable::SetBounds(size_t max_entries, size_t max_bytes) {
+  max_entries_ = max_entries;
+  max_bytes_ = max_bytes;
+  while (index_.size() > max_entries_ || bytes_ > max_bytes_) EvictOne();
+}
+
+void AnswerTable::Drop(std::string_view key) {
+  if (const auto found = index_.find(key); found != index_.end())
+    Free(found->second);
+}
+
+void AnswerTable::Clear() {
+  index_.clear();
+  slots_.clear();
+  free_.clear();
+  bytes_ = 0;
+  hand_ = 0;
 }
 
 void AnswerTable::Free(SlotNumber number) {

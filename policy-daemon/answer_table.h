@@ -29,15 +29,19 @@ enum class ReplyKind : uint8_t {
   kDaneOnly,
   kDane,
   kNotFound,
-  kTemp,
-  kOverride,
+  kOverride,  // the administrator's own word
+  // TEMP, by its reason:
+  kTempMxLookup,
+  kTempDaneUnknown,
+  kTempSlowPolicyFile,
+  kTempTooManyLookups,
 };
-inline constexpr size_t kReplyKinds = 5;
+inline constexpr size_t kReplyKinds = 9;
 
 // One reply for each dialect, as netstrings.
 struct Replies {
   std::array<std::string, kDialects> text;
-  ReplyKind kind = ReplyKind::kTemp;  // of the plain dialect
+  ReplyKind kind = ReplyKind::kNotFound;  // of the plain dialect
 };
 
 class AnswerTable {
@@ -46,11 +50,16 @@ class AnswerTable {
 
   struct Found {
     std::string_view text;  // the netstring; empty: none that still holds
-    ReplyKind kind = ReplyKind::kTemp;
+    ReplyKind kind = ReplyKind::kNotFound;
   };
   Found Find(std::string_view key, Dialect dialect, SteadyTime now);
 
   void Put(std::string_view key, const Replies& replies, SteadyTime expires);
+
+  // Evicts what is beyond the new bounds.
+  void SetBounds(size_t max_entries, size_t max_bytes);
+  void Drop(std::string_view key);
+  void Clear();
 
   size_t size() const { return index_.size(); }
   size_t bytes() const { return bytes_; }  // an estimate with overheads
@@ -64,7 +73,7 @@ class AnswerTable {
     uint32_t key_size = 0;
     uint32_t first_size = 0;
     uint32_t charged = 0;  // of bytes_
-    ReplyKind kind = ReplyKind::kTemp;
+    ReplyKind kind = ReplyKind::kNotFound;
     bool asked = false;
   };
   using SlotNumber = uint32_t;

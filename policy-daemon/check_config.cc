@@ -12,9 +12,12 @@
 
 #include <boost/asio/io_context.hpp>
 
+#include "common/getdns_resolver.h"
+#include "common/loop_clock.h"
+#include "common/metrics.h"
 #include "common/text.h"
 
-#include "policy-daemon/engine.h"
+#include "policy-daemon/configuration.h"
 
 namespace postern {
 namespace {
@@ -126,6 +129,27 @@ void CheckResolvConf(const std::string& path,
         "dane.enabled = no");
 }
 
+// serve makes the folder's last part, as root.
+void CheckCacheDirectory(const std::string& path,
+                         std::vector<std::string>& warnings) {
+  const std::filesystem::path folder(path);
+  std::error_code none;
+  if (std::filesystem::is_directory(folder, none) ||
+      (!std::filesystem::exists(folder, none) &&
+       std::filesystem::is_directory(folder.parent_path(), none)))
+    return;
+  warnings.push_back("cache.directory: " + path +
+                     " is no folder and cannot be made: policies would be "
+                     "forgotten at every restart");
+}
+
+// For smtpd_milters: whatever happens to us, mail goes on.
+std::string MilterSetting(const ListenAddress& listen,
+                          const std::string& queue_directory) {
+  return "smtpd_milters = { " + SocketForPostfix(listen, queue_directory) +
+         ", default_action=accept, connect_timeout=2s, command_timeout=2s }";
+}
+
 }  // namespace
 
 MainCfAdvice AdviseMainCf(const PostfixSettings& postfix,
@@ -187,21 +211,19 @@ MainCfAdvice AdviseMainCf(const PostfixSettings& postfix,
                     (tlsrpt ? ":policy-tlsrpt" : ":policy"));
   if (postfix.policy_maps.find("socketmap:") == std::string::npos)
     warnings.push_back("smtp_tls_policy_maps does not ask postern-policy yet");
+  if (options.milter.listen)
+    lines.push_back(
+        MilterSetting(*options.milter.listen, postfix.queue_directory));
   lines.push_back("smtp_tls_loglevel = 1");
   return advice;
 }
 
 int CheckConfig(const CommandLine& line) {
-  {
-    // Reads the authorities and sets the resolver up, as serve would.
-    auto* loop = new boost::asio::io_context(1);
-    auto engine = Engine::Create(*loop, line.options);
-    if (!engine) {
-      std::fprintf(stderr, "postern-policy: %s\n",
-                   engine.error().message.c_str());
-      return 2;
-    }
-    static_cast<void>(engine->release());
+  const auto configuration = LoadConfiguration(line.options);
+  if (!configuration) {
+    std::fprintf(stderr, "postern-policy: %s\n",
+                 configuration.error().message.c_str());
+    return 2;
   }
   const std::string& user = line.options.run.user;
   const std::string& group = line.options.policy.socket_group;
@@ -226,6 +248,7 @@ int CheckConfig(const CommandLine& line) {
                 Printable(postfix.version).c_str(),
                 postfix.smtp_is_chrooted ? "chrooted" : "not chrooted");
   }
+  CheckCacheDirectory(line.options.cache.directory, warnings);
   const MainCfAdvice advice = AdviseMainCf(postfix, line.options);
   warnings.insert(warnings.end(), advice.warnings.begin(),
                   advice.warnings.end());

@@ -1,5 +1,9 @@
 #include "policy-daemon/engine.h"
 
+#include <filesystem>
+
+#include "common/log.h"
+
 namespace postern {
 namespace {
 
@@ -22,36 +26,81 @@ PolicyService::Settings ServiceSettingsOf(const Options& options) {
                     .site_level = options.policy.site_level}};
 }
 
+std::unique_ptr<PolicyFile> OpenFile(const Options& options,
+                                     Engine::Memory memory, Metrics& metrics) {
+  const std::string path = PolicyFilePath(options);
+  if (memory == Engine::Memory::kOwn)
+    return PolicyFile::Open({.path = path,
+                             .max_policies = options.cache.max_entries,
+                             .max_bytes = options.cache.max_bytes},
+                            metrics);
+  std::error_code none;
+  if (!std::filesystem::exists(path, none) && !none)
+    return PolicyFile::WithoutFile(metrics);
+  auto file = PolicyFile::OpenBeside(path, PolicyFile::Access::kRead, metrics);
+  if (file) return std::move(*file);
+  Log(LogLevel::kWarn, "remembered_policies_unread",
+      {{"reason", file.error().message},
+       {"effect", "what the daemon remembers does not count here"}});
+  return PolicyFile::WithoutFile(metrics);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::Create(boost::asio::io_context& loop,
-                                               const Options& options) {
+                                               Configuration configuration,
+                                               Memory memory) {
+  const Options& options = configuration.options;
   Outside outside;
-  outside.clock = std::make_unique<LoopClock>(loop);
   outside.metrics = std::make_unique<Metrics>();
+  outside.clock = std::make_unique<LoopClock>(loop);
   auto resolver = GetdnsResolver::Create(loop, *outside.clock, options.dns,
                                          *outside.metrics);
   if (!resolver) return resolver.error();
   outside.resolver = std::move(*resolver);
-  auto https = BeastHttps::Create(loop, options.sts.ca_file);
-  if (!https) return https.error();
-  outside.https = std::move(*https);
-  return std::unique_ptr<Engine>(new Engine(loop, options, std::move(outside)));
+  outside.file = OpenFile(options, memory, *outside.metrics);
+  std::unique_ptr<Engine> engine(
+      new Engine(loop, configuration, std::move(outside)));
+  const Status used = engine->Use(std::move(configuration));
+  if (!used) return used.error();
+  return engine;
 }
 
-Engine::Engine(boost::asio::io_context& loop, const Options& options,
-               Outside outside)
-    : clock(std::move(outside.clock)),
-      metrics(std::move(outside.metrics)),
+Engine::Engine(boost::asio::io_context& loop,
+               const Configuration& configuration, Outside outside)
+    : metrics(std::move(outside.metrics)),
+      clock(std::move(outside.clock)),
       resolver(std::move(outside.resolver)),
-      https(std::move(outside.https)),
-      store(*clock, options.cache.max_entries),
+      https(loop, configuration.trust),
+      store(loop.get_executor(), *clock, std::move(outside.file), *metrics),
       outcomes(*metrics),
-      sts({loop.get_executor(), *clock, *resolver, *https, store, outcomes,
-           *metrics},
-          StsSettingsOf(options)),
+      fetcher({loop.get_executor(), *clock, *resolver, https, store, *metrics},
+              StsSettingsOf(configuration.options)),
+      refresher(
+          {loop.get_executor(), *clock, *resolver, store, fetcher, *metrics}),
+      sts({*clock, *resolver, store, fetcher, *metrics}),
       dane(loop.get_executor(), *clock, *resolver),
-      service({loop.get_executor(), *clock, dane, sts}, *resolver,
-              ServiceSettingsOf(options), *metrics) {}
+      service({{loop.get_executor(), *clock, dane, sts},
+               *resolver,
+               fetcher,
+               outcomes,
+               *metrics},
+              ServiceSettingsOf(configuration.options)) {
+  fetcher.OnChange([this](const std::string& domain) { service.Drop(domain); });
+}
+
+Status Engine::Use(Configuration configuration) {
+  const Options& options = configuration.options;
+  const Status used = resolver->Use(options.dns);
+  if (!used) return used.error();
+  https.Use(std::move(configuration.trust));
+  fetcher.Use(StsSettingsOf(options));
+  service.Use(ServiceSettingsOf(options), std::move(configuration.overrides));
+  return Done{};
+}
+
+std::string PolicyFilePath(const Options& options) {
+  return options.cache.directory + "/policies.db";
+}
 
 }  // namespace postern

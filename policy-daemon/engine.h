@@ -10,44 +10,60 @@
 #include "common/getdns_resolver.h"
 #include "common/loop_clock.h"
 #include "common/metrics.h"
-#include "common/options.h"
 
+#include "policy-daemon/configuration.h"
 #include "policy-daemon/dane_lookup.h"
+#include "policy-daemon/durable_store.h"
 #include "policy-daemon/outcome_sink.h"
+#include "policy-daemon/policy_fetcher.h"
 #include "policy-daemon/policy_service.h"
-#include "policy-daemon/policy_store.h"
+#include "policy-daemon/refresher.h"
 #include "policy-daemon/sts_lookup.h"
 
 namespace postern {
 
 class Engine {
  public:
+  // What policies are remembered in.
+  enum class Memory {
+    kOwn,     // cache.directory is ours
+    kBeside,  // a daemon's, if there is one: read, never written
+  };
   // `loop` outlives the engine, and must not run any more when it goes.
   static Result<std::unique_ptr<Engine>> Create(boost::asio::io_context& loop,
-                                                const Options& options);
+                                                Configuration configuration,
+                                                Memory memory);
 
-  // Outside: time, DNS, HTTPS.
-  std::unique_ptr<LoopClock> clock;
+  // Takes up a new configuration; memory stays. After an Error all is as it
+  // was.
+  Status Use(Configuration configuration);
+
+  // Outside: time, DNS, HTTPS, the disk.
   std::unique_ptr<Metrics> metrics;
+  std::unique_ptr<LoopClock> clock;
   std::unique_ptr<GetdnsResolver> resolver;
-  std::unique_ptr<BeastHttps> https;
-  // What is kept, and what is told.
-  MemoryPolicyStore store;
+  BeastHttps https;
+  DurableStore store;
   OutcomeCounter outcomes;
-  // Facts are gathered, decided, and answered.
+  // Facts are gathered, kept fresh, decided, and answered.
+  PolicyFetcher fetcher;
+  Refresher refresher;
   StsLookup sts;
   DaneLookup dane;
   PolicyService service;
 
  private:
   struct Outside {
-    std::unique_ptr<LoopClock> clock;
     std::unique_ptr<Metrics> metrics;
+    std::unique_ptr<LoopClock> clock;
     std::unique_ptr<GetdnsResolver> resolver;
-    std::unique_ptr<BeastHttps> https;
+    std::unique_ptr<PolicyFile> file;
   };
-  Engine(boost::asio::io_context& loop, const Options& options,
+  Engine(boost::asio::io_context& loop, const Configuration& configuration,
          Outside outside);
 };
+
+// The file of remembered policies.
+std::string PolicyFilePath(const Options& options);
 
 }  // namespace postern

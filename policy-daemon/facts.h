@@ -13,6 +13,7 @@
 #include "common/clock.h"
 #include "common/dns.h"
 
+#include "policy-daemon/outcome_sink.h"
 #include "policy-daemon/policy_key.h"
 #include "policy-daemon/sts_policy.h"
 
@@ -69,12 +70,14 @@ enum class StsFetch {
 
 struct StsFacts {
   StsState state = StsState::kPending;
+  bool skipped = false;  // off by policy.overrides: nothing was asked
   StsTxt txt = StsTxt::kPending;
   std::string id;          // kValid
   std::string txt_reason;  // kInvalid, kFailed
   Seconds txt_ttl{0};
   StsFetch fetch = StsFetch::kNone;
   std::string fetch_reason;
+  ResultType fetch_failure = ResultType::kStsPolicyFetchError;  // kFailed
   // The policy in force, of whatever mode; null without one. Shared by the
   // store and by every answer that is being built from it; never changed.
   std::shared_ptr<const StsPolicy> policy;

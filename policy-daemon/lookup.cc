@@ -10,8 +10,20 @@ Lookup::Lookup(const World& world, Settings settings, PolicyKey key)
   facts_.key = std::move(key);
 }
 
+class Lookup::Branch {
+ public:
+  explicit Branch(Lookup& lookup) : lookup_(lookup) {}
+  Branch(const Branch&) = delete;
+  Branch& operator=(const Branch&) = delete;
+  ~Branch() { lookup_.BranchEnded(); }
+
+ private:
+  Lookup& lookup_;
+};
+
 void Lookup::Start(std::function<void()> on_change) {
   on_change_ = std::move(on_change);
+  // A place for this function, so that no branch that ends at once is the last.
   running_ = 1;
   if (settings_.with_dane) {
     ++running_;
@@ -27,37 +39,44 @@ void Lookup::Start(std::function<void()> on_change) {
     host.ttl = Seconds(3600);
     facts_.hosts = {host};
   }
-  Spawn(world_.executor, RunSts(shared_from_this()));
+  if (settings_.with_sts) {
+    ++running_;
+    Spawn(world_.executor, RunSts(shared_from_this()));
+  } else {
+    facts_.sts.skipped = true;
+    facts_.sts.state = StsState::kOther;
+  }
+  const Branch own(*this);
 }
 
 Awaitable<void> Lookup::RunDane(std::shared_ptr<Lookup> self) {
-  DaneLookup::MxSet set = co_await world_.dane.FindMx(facts_.key);
-  facts_.mx = std::move(set.facts);
-  facts_.hosts.resize(set.hosts.size());
+  const Branch branch(*self);
+  DaneLookup::MxSet set = co_await self->world_.dane.FindMx(self->facts_.key);
+  self->facts_.mx = std::move(set.facts);
+  self->facts_.hosts.resize(set.hosts.size());
   for (size_t i = 0; i < set.hosts.size(); ++i) {
-    facts_.hosts[i].name = std::move(set.hosts[i]);
-    ++running_;
-    Spawn(world_.executor, RunHost(self, i));
+    self->facts_.hosts[i].name = std::move(set.hosts[i]);
+    ++self->running_;
+    Spawn(self->world_.executor, self->RunHost(self, i));
   }
-  Update();
-  BranchEnded();
+  self->Update();
 }
 
 Awaitable<void> Lookup::RunHost(std::shared_ptr<Lookup> self, size_t index) {
-  HostFacts host = co_await world_.dane.FindHost(self->facts_.hosts[index].name,
-                                                 self->facts_.key.port);
+  const Branch branch(*self);
+  HostFacts host = co_await self->world_.dane.FindHost(
+      self->facts_.hosts[index].name, self->facts_.key.port);
   self->facts_.hosts[index] = std::move(host);
   self->Update();
-  self->BranchEnded();
 }
 
 Awaitable<void> Lookup::RunSts(std::shared_ptr<Lookup> self) {
+  const Branch branch(*self);
   StsLookup::Publish publish = [self](const StsFacts& facts) {
     self->facts_.sts = facts;
     self->Update();
   };
-  co_await world_.sts.Run(facts_.key.domain, std::move(publish));
-  BranchEnded();
+  co_await self->world_.sts.Run(self->facts_.key.domain, std::move(publish));
 }
 
 void Lookup::BranchEnded() {

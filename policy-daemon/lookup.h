@@ -33,6 +33,7 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
   };
   struct Settings {
     bool with_dane = true;  // false: no MX or TLSA lookup is made
+    bool with_sts = true;   // false: no MTA-STS policy is looked for
     bool mixed_reply_dane_only = false;
   };
   Lookup(const World& world, Settings settings, PolicyKey key);
@@ -51,6 +52,8 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
   Awaitable<void> RunDane(std::shared_ptr<Lookup> self);
   Awaitable<void> RunHost(std::shared_ptr<Lookup> self, size_t index);
   Awaitable<void> RunSts(std::shared_ptr<Lookup> self);
+  // Ends a branch, however it ends.
+  class Branch;
   void BranchEnded();
   void Update();
 

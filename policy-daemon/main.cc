@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "common/options.h"
 
+#include "policy-daemon/cache_command.h"
 #include "policy-daemon/check_config.h"
 #include "policy-daemon/query.h"
 #include "policy-daemon/serve.h"
@@ -21,10 +22,14 @@ Usage:
   postern-policy serve                 the daemon, in the foreground
   postern-policy query DOMAIN [--json] the reply that Postfix would get, and
                                        every fact behind it, looked up afresh
-                                       (what the daemon remembers does not
-                                       count); DOMAIN as Postfix asks:
+                                       and with the policy that the daemon
+                                       remembers; DOMAIN as Postfix asks:
                                        example.com, example.com:587,
                                        [mx.example.com]
+  postern-policy cache list            the MTA-STS policies remembered, with
+  postern-policy cache show DOMAIN     ages and the time of the next look
+  postern-policy cache purge DOMAIN... forgets them (--all: every one), in the
+                                       running daemon, too
   postern-policy check-config          checks the configuration, and prints the
                                        main.cf lines for this machine's Postfix
 
@@ -38,7 +43,7 @@ about; 2 usage or configuration; 75 a temporary failure.
 
 Options (each is also a key of the configuration file: [policy] listen = ...):
   --config FILE           read FILE [/etc/postern/postern.conf if it exists]
-  --json                  query: JSON instead of text
+  --json                  query, cache: JSON instead of text
   --version, --help
 )";
 
@@ -57,11 +62,13 @@ int Main(int argc, char** argv) {
     return 0;
   }
   SetLogLevel(line->options.log.level);
-  if (line->command == "serve" && line->arguments.empty()) return Serve(*line);
+  if (line->command == "serve" && line->arguments.empty())
+    return Serve(*line, argc, argv);
   // The other commands tell on standard output what serve would log.
   if (line->options.log.level < LogLevel::kWarn) SetLogLevel(LogLevel::kWarn);
   if (line->command == "query" && line->arguments.size() == 1)
     return Query(*line);
+  if (line->command == "cache") return Cache(*line);
   if (line->command == "check-config" && line->arguments.empty())
     return CheckConfig(*line);
   if (line->command == "query") {
@@ -69,8 +76,8 @@ int Main(int argc, char** argv) {
     return 2;
   }
   std::fprintf(stderr,
-               "postern-policy: %s; commands are serve, query DOMAIN and "
-               "check-config (--help explains them)\n",
+               "postern-policy: %s; commands are serve, query DOMAIN, cache "
+               "and check-config (--help explains them)\n",
                line->command.empty() ? "no command given"
                                      : "that is not a command of mine");
   return 2;

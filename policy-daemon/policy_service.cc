@@ -9,8 +9,29 @@
 namespace postern {
 namespace {
 
-const std::array<const char*, kReplyKinds> kKindNames = {
-    "secure", "dane-only", "dane", "notfound", "temp"};
+struct KindNames {
+  const char* reply;
+  const char* temp;  // why; null: no TEMP
+};
+const std::array<KindNames, kReplyKinds> kKindNames = {{
+    {"secure", nullptr},
+    {"dane-only", nullptr},
+    {"dane", nullptr},
+    {"notfound", nullptr},
+    {"override", nullptr},
+    {"temp", "mx-lookup"},
+    {"temp", "dane-unknown"},
+    {"temp", "slow-policy-file"},
+    {"temp", "too-many-lookups"},
+}};
+
+// Answers looked up with something off are remembered apart.
+std::string MemoryKey(std::string_view key, const Override* overriding) {
+  std::string name(key);
+  if (overriding && overriding->sts_off) name += " sts-off";
+  if (overriding && overriding->dane_off) name += " dane-off";
+  return name;
+}
 
 const std::string& NotFoundNetstring() {
   static const std::string netstring = EncodeNetstring(kNotFoundReply);
@@ -19,57 +40,86 @@ const std::string& NotFoundNetstring() {
 
 }  // namespace
 
-PolicyService::PolicyService(const Lookup::World& world, Resolver& resolver,
-                             Settings settings, Metrics& metrics)
+PolicyService::PolicyService(const World& world, Settings settings)
     : world_(world),
-      resolver_(resolver),
       settings_(settings),
       services_(LoadServicePorts()),
       table_(settings.max_entries, settings.max_bytes),
-      hits_(metrics.Counter("postern_answers_from_memory_total",
-                            "Answers given without a lookup")),
-      lookups_(metrics.Gauge("postern_lookups_in_flight", "Lookups running")),
-      entries_(metrics.Gauge("postern_table_entries", "Answers in memory")),
-      bytes_(metrics.Gauge("postern_table_bytes",
-                           "Memory used by answers, estimated")),
-      latency_(metrics.Latency("postern_lookup_seconds",
-                               "From a question to its settled answer")) {
-  for (size_t i = 0; i < kReplyKinds; ++i)
-    answers_[i] =
-        &metrics.Counter("postern_answers_total", "Answers to Postfix by kind",
-                         {{"reply", kKindNames[i]}});
+      results_(world.metrics),
+      hits_(world.metrics.Counter("postern_answers_from_memory_total",
+                                  "Answers given without a lookup")),
+      lookups_(
+          world.metrics.Gauge("postern_lookups_in_flight", "Lookups running")),
+      entries_(
+          world.metrics.Gauge("postern_table_entries", "Answers in memory")),
+      bytes_(world.metrics.Gauge("postern_table_bytes",
+                                 "Memory used by answers, estimated")),
+      latency_(world.metrics.Latency("postern_lookup_seconds",
+                                     "From a question to its settled answer")) {
+  for (size_t i = 0; i < kReplyKinds; ++i) {
+    const auto& [reply, temp] = kKindNames[i];
+    answers_[i] = &world.metrics.Counter("postern_answers_total",
+                                         "Answers to Postfix by kind",
+                                         {{"reply", reply}});
+    if (temp)
+      temps_[i] = &world.metrics.Counter(
+          "postern_temp_total", "TEMP answers by reason", {{"reason", temp}});
+  }
+}
+
+void PolicyService::Use(Settings settings, Overrides overrides) {
+  const bool same_answers =
+      settings.dane_enabled == settings_.dane_enabled &&
+      settings.mixed_reply_dane_only == settings_.mixed_reply_dane_only &&
+      settings.reply == settings_.reply;
+  settings_ = settings;
+  overrides_ = std::move(overrides);
+  table_.SetBounds(settings.max_entries, settings.max_bytes);
+  // Overrides are asked before the table, so its answers hold as they are.
+  if (!same_answers) Drop("");
 }
 
 std::string_view PolicyService::AnswerNow(std::string_view key,
                                           Dialect dialect) {
   if (key.empty() || key.size() > kMaxKeyLength || key.front() == '.') {
-    answers_[static_cast<size_t>(ReplyKind::kNotFound)]->Increment();
+    Count(ReplyKind::kNotFound);
     return NotFoundNetstring();
   }
+  const Override* overriding =
+      overrides_.empty() ? nullptr : overrides_.Find(key);
+  if (overriding && !overriding->reply.empty()) {
+    hits_.Increment();
+    Count(overriding->kind);
+    return overriding->reply;
+  }
   // Keys come in their normal spelling nearly always: no parsing on this path.
-  const auto found = table_.Find(key, dialect, world_.clock.Now());
+  const SteadyTime now = world_.lookup.clock.Now();
+  const auto found = overriding
+                         ? table_.Find(MemoryKey(key, overriding), dialect, now)
+                         : table_.Find(key, dialect, now);
   if (found.text.empty()) return {};
   hits_.Increment();
-  answers_[static_cast<size_t>(found.kind)]->Increment();
+  Count(found.kind);
   return found.text;
 }
 
 Awaitable<std::string> PolicyService::Answer(std::string text,
                                              Dialect dialect) {
-  const SteadyTime asked_at = world_.clock.Now();
+  const SteadyTime asked_at = world_.lookup.clock.Now();
   const auto key = ParsePolicyKey(text, services_);
   if (!key) co_return Count(NotFoundNetstring(), ReplyKind::kNotFound);
-  const auto found = table_.Find(key->ToString(), dialect, asked_at);
-  if (!found.text.empty()) {
-    hits_.Increment();
-    co_return Count(std::string(found.text), found.kind);
-  }
+  const std::string spelled = key->ToString();
+  // In this spelling it may be known after all.
+  const std::string_view known = AnswerNow(spelled, dialect);
+  if (!known.empty()) co_return std::string(known);
   const std::shared_ptr<Flight> flight = Join(*key);
   Replies replies;
   if (!flight) {
     replies = TempReplies(
-        "too many lookups at once; raise policy.max_lookups if this lasts");
+        "too many lookups at once; raise policy.max_lookups if this lasts",
+        ReplyKind::kTempTooManyLookups);
   } else {
+    flight->asked = true;
     if (auto at_once = WithoutHeldFetch(*flight)) {
       replies = std::move(*at_once);
     } else if (co_await flight->lookup->settled().WaitUntil(
@@ -82,43 +132,87 @@ Awaitable<std::string> PolicyService::Answer(std::string text,
   co_return Count(replies.text[static_cast<size_t>(dialect)], replies.kind);
 }
 
+bool PolicyService::WarmUp(std::string_view text) {
+  const auto key = ParsePolicyKey(text, services_);
+  if (!key) return false;
+  const std::string spelled = key->ToString();
+  const Override* overriding = overrides_.Find(spelled);
+  if (overriding && !overriding->reply.empty()) return false;
+  const std::string name = MemoryKey(spelled, overriding);
+  const SteadyTime now = world_.lookup.clock.Now();
+  if (!table_.Find(name, Dialect::kPolicy, now).text.empty() ||
+      in_flight_.contains(name) || !HasRoom())
+    return false;
+  Join(*key);
+  return true;
+}
+
+void PolicyService::Drop(const std::string& domain) {
+  if (domain.empty()) {
+    table_.Clear();
+  } else {
+    for (const uint16_t port : ports_) {
+      for (const bool is_host : {false, true}) {
+        const PolicyKey key{domain, port, is_host};
+        for (const char* off : {"", " dane-off"})
+          table_.Drop(key.ToString() + off);
+      }
+    }
+  }
+  NoteSize();
+}
+
+const Override* PolicyService::OverrideFor(const PolicyKey& key) const {
+  return overrides_.Find(key.ToString());
+}
+
 Awaitable<std::shared_ptr<Lookup>> PolicyService::Explain(PolicyKey key) {
   const std::shared_ptr<Flight> flight = Join(key);
   if (!flight) co_return nullptr;
-  co_await flight->lookup->completed().WaitUntil(world_.clock.Now() +
+  co_await flight->lookup->completed().WaitUntil(world_.lookup.clock.Now() +
                                                  Seconds(600));
   co_return flight->lookup;
 }
 
-std::shared_ptr<PolicyService::Flight> PolicyService::Join(
-    const PolicyKey& key) {
-  const std::string text = key.ToString();
-  if (const auto found = in_flight_.find(text); found != in_flight_.end())
-    return found->second;
+bool PolicyService::HasRoom() const {
   // Lookups that only wait for a slow policy file are bounded by max_fetches,
   // and leave the others their room.
   const size_t fetching =
-      std::min(world_.sts.fetches_in_flight(), settings_.max_fetches);
-  if (in_flight_.size() >= settings_.max_lookups + fetching) return nullptr;
+      std::min(world_.fetcher.in_flight(), settings_.max_fetches);
+  return in_flight_.size() < settings_.max_lookups + fetching;
+}
+
+std::shared_ptr<PolicyService::Flight> PolicyService::Join(
+    const PolicyKey& key) {
+  const Override* overriding = OverrideFor(key);
+  const std::string name = MemoryKey(key.ToString(), overriding);
+  if (const auto found = in_flight_.find(name); found != in_flight_.end())
+    return found->second;
+  if (!HasRoom()) return nullptr;
+  ports_.insert(key.port);
+  const bool dane_off = overriding && overriding->dane_off;
   const Lookup::Settings settings{
-      .with_dane = settings_.dane_enabled && resolver_.Validates(),
+      .with_dane =
+          settings_.dane_enabled && !dane_off && world_.resolver.Validates(),
+      .with_sts = !(overriding && overriding->sts_off),
       .mixed_reply_dane_only = settings_.mixed_reply_dane_only};
   const auto flight = std::make_shared<Flight>();
-  flight->lookup = std::make_shared<Lookup>(world_, settings, key);
-  in_flight_[text] = flight;
+  flight->lookup = std::make_shared<Lookup>(world_.lookup, settings, key);
+  in_flight_[name] = flight;
   lookups_.Set(static_cast<double>(in_flight_.size()));
-  const SteadyTime started = world_.clock.Now();
+  const SteadyTime started = world_.lookup.clock.Now();
   // The flight is alive while it stands in in_flight_, which outlasts every
   // call: the last one takes it out.
-  flight->lookup->Start([this, text, started, flight = flight.get()] {
+  flight->lookup->Start([this, name, started, flight = flight.get()] {
     if (!flight->lookup->settled().is_set()) {
       const std::chrono::duration<double> seconds =
-          world_.clock.Now() - started;
+          world_.lookup.clock.Now() - started;
       latency_.Observe(seconds.count());
     }
-    Remember(text, *flight);
+    Remember(name, *flight);
     if (!flight->lookup->complete()) return;
-    in_flight_.erase(text);
+    Observe(*flight);
+    in_flight_.erase(name);
     lookups_.Set(static_cast<double>(in_flight_.size()));
   });
   return flight;
@@ -131,17 +225,27 @@ void PolicyService::Remember(const std::string& key, Flight& flight) {
   flight.replies = BuildReplies(facts, *decision, settings_.reply);
   Seconds ttl = AnswerTtl(facts, *decision);
   // An answer does not outlive the policy that it rests on.
-  if (facts.sts.policy) {
-    const WallTime now = world_.clock.WallNow();
-    ttl = std::min(ttl, facts.sts.expires_at - now);
-    // A question has to reach the lookup when a refetch is due.
-    if (facts.sts.refetch_at > now)
-      ttl = std::min(ttl, facts.sts.refetch_at - now);
-  }
+  if (facts.sts.policy)
+    ttl = std::min(ttl, facts.sts.expires_at - world_.lookup.clock.WallNow());
   if (ttl > Seconds(0))
-    table_.Put(key, flight.replies, world_.clock.Now() + ttl);
+    table_.Put(key, flight.replies, world_.lookup.clock.Now() + ttl);
+  NoteSize();
+}
+
+void PolicyService::NoteSize() {
   entries_.Set(static_cast<double>(table_.size()));
   bytes_.Set(static_cast<double>(table_.bytes()));
+}
+
+// Of a lookup that has ended.
+void PolicyService::Observe(const Flight& flight) {
+  const Facts& facts = flight.lookup->facts();
+  results_.Count(facts);
+  // Warm-ups are nobody's session.
+  if (flight.asked && facts.sts.fetch == StsFetch::kFailed)
+    world_.outcomes.Record({facts.key.domain, facts.sts.fetch_failure,
+                            facts.key.domain, facts.sts.fetch_reason,
+                            flight.held});
 }
 
 std::optional<Replies> PolicyService::WithoutHeldFetch(
@@ -149,7 +253,7 @@ std::optional<Replies> PolicyService::WithoutHeldFetch(
   Facts facts = flight.lookup->facts();
   if (facts.sts.fetch != StsFetch::kPending ||
       facts.sts.state != StsState::kPending ||
-      !world_.sts.HasHeld(facts.key.domain))
+      !world_.fetcher.HasHeld(facts.key.domain))
     return std::nullopt;
   facts.sts.state = StsState::kOther;
   const auto decision = Settle(facts, settings_.mixed_reply_dane_only);
@@ -157,16 +261,20 @@ std::optional<Replies> PolicyService::WithoutHeldFetch(
   return BuildReplies(facts, *decision, settings_.reply);
 }
 
-Replies PolicyService::AtTimeout(const Flight& flight, SteadyTime asked_at) {
+Replies PolicyService::AtTimeout(Flight& flight, SteadyTime asked_at) {
   Facts facts = AtDeadline(flight.lookup->facts());
   const bool mixed = settings_.mixed_reply_dane_only;
   auto decision = Settle(facts, mixed);
   if (!decision) {
     // Only a policy fetch is left.
     const std::string& domain = facts.key.domain;
-    if (world_.sts.MayHold(domain, asked_at))
+    if (world_.fetcher.MayHold(domain, asked_at)) {
+      flight.held = true;
       return TempReplies("the MTA-STS policy file of " + domain +
-                         " is slow to arrive; the next attempt will not wait");
+                             " is slow to arrive; the next attempt will not "
+                             "wait",
+                         ReplyKind::kTempSlowPolicyFile);
+    }
     facts.sts.state = StsState::kOther;
     decision = Settle(facts, mixed);
   }
@@ -174,8 +282,14 @@ Replies PolicyService::AtTimeout(const Flight& flight, SteadyTime asked_at) {
 }
 
 std::string PolicyService::Count(std::string reply, ReplyKind kind) {
-  answers_[static_cast<size_t>(kind)]->Increment();
+  Count(kind);
   return reply;
+}
+
+void PolicyService::Count(ReplyKind kind) {
+  const auto index = static_cast<size_t>(kind);
+  answers_[index]->Increment();
+  if (temps_[index]) temps_[index]->Increment();
 }
 
 }  // namespace postern

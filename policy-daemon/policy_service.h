@@ -11,13 +11,17 @@
 #include <string_view>
 
 #include <boost/unordered/unordered_flat_map.hpp>
+#include <boost/unordered/unordered_flat_set.hpp>
 
 #include "common/metrics.h"
 
 #include "policy-daemon/answer_table.h"
 #include "policy-daemon/lookup.h"
+#include "policy-daemon/outcome_sink.h"
+#include "policy-daemon/overrides.h"
 #include "policy-daemon/policy_key.h"
 #include "policy-daemon/reply_builder.h"
+#include "policy-daemon/result_counters.h"
 
 namespace postern {
 
@@ -34,8 +38,17 @@ class PolicyService {
     ReplySettings reply;
   };
   // Everything given by reference outlives the service.
-  PolicyService(const Lookup::World& world, Resolver& resolver,
-                Settings settings, Metrics& metrics);
+  struct World {
+    Lookup::World lookup;
+    Resolver& resolver;
+    PolicyFetcher& fetcher;
+    OutcomeSink& outcomes;
+    Metrics& metrics;
+  };
+  PolicyService(const World& world, Settings settings);
+
+  // Takes up a new configuration. What is in memory stays where it holds.
+  void Use(Settings settings, Overrides overrides);
 
   // The netstring to write if it is known without waiting; empty otherwise.
   // The view holds until the loop runs on.
@@ -43,6 +56,18 @@ class PolicyService {
 
   // The netstring to write, after a lookup where it needs one.
   Awaitable<std::string> Answer(std::string key, Dialect dialect);
+
+  // Starts the lookup that a question for `key` would need. False: it is
+  // known already, in flight, no key, or there are too many. A question that
+  // comes meanwhile joins it.
+  bool WarmUp(std::string_view key);
+
+  // A new policy, or a purge: `domain`'s answers are looked up again.
+  // "" for all.
+  void Drop(const std::string& domain);
+
+  // The override for `key`; null without one.
+  const Override* OverrideFor(const PolicyKey& key) const;
 
   // Everything about `key`, once all of it is known.
   Awaitable<std::shared_ptr<Lookup>> Explain(PolicyKey key);
@@ -53,25 +78,35 @@ class PolicyService {
  private:
   struct Flight {
     std::shared_ptr<Lookup> lookup;
-    Replies replies;  // once the lookup has settled
+    Replies replies;     // once the lookup has settled
+    bool asked = false;  // a question waits for it, or did
+    bool held = false;   // the answer was TEMP for the policy file's sake
   };
 
   // Null: there are too many.
   std::shared_ptr<Flight> Join(const PolicyKey& key);
+  bool HasRoom() const;
   void Remember(const std::string& key, Flight& flight);
+  void Observe(const Flight& flight);
+  void NoteSize();
   // For a question that comes after the first TEMP on account of a slow
   // policy file: it does not wait for that file again.
   std::optional<Replies> WithoutHeldFetch(const Flight& flight) const;
-  Replies AtTimeout(const Flight& flight, SteadyTime asked_at);
+  Replies AtTimeout(Flight& flight, SteadyTime asked_at);
   std::string Count(std::string reply, ReplyKind kind);
+  void Count(ReplyKind kind);
 
-  Lookup::World world_;
-  Resolver& resolver_;
+  World world_;
   Settings settings_;
+  Overrides overrides_;
   ServicePorts services_;
   AnswerTable table_;
+  // The other ports that were asked about: what Drop() has to look for.
+  boost::unordered_flat_set<uint16_t> ports_ = {kSmtpPort};
   boost::unordered_flat_map<std::string, std::shared_ptr<Flight>> in_flight_;
   std::array<prometheus::Counter*, kReplyKinds> answers_{};
+  std::array<prometheus::Counter*, kReplyKinds> temps_{};  // null: no TEMP
+  ResultCounters results_;
   prometheus::Counter& hits_;
   prometheus::Gauge& lookups_;
   prometheus::Gauge& entries_;

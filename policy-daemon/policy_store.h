@@ -1,8 +1,9 @@
 // PolicyStore: what must not be forgotten about a policy domain.
 //
-// The seam behind which policies become durable. A valid policy outlives
-// every outage of the remote side until its max_age (RFC 8461 section 3.3),
-// and a failed fetch is not repeated at every message.
+// A valid policy outlives every outage of the remote side until its max_age
+// (RFC 8461 section 3.3), and a failed fetch is not repeated at every message.
+// It is also the agenda of the refreshes: each domain has a time at which it
+// is looked at next.
 //
 // Contract: loop thread only; implementations that touch a disk do it
 // elsewhere and answer by suspending.
@@ -11,8 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
-
-#include <boost/unordered/unordered_flat_map.hpp>
+#include <vector>
 
 #include "common/awaitable.h"
 #include "common/clock.h"
@@ -29,12 +29,18 @@ struct StoredPolicy {
   WallTime expires_at{};
   // From then on it is fetched again, whatever the id says.
   WallTime refetch_at{};
+  // When it is looked at next: the TXT record, and what follows from it.
+  WallTime check_at{};
+  // When a question rested on it last, to the hour. WallTime{} in a policy
+  // that is put: as before.
+  WallTime used_at{};
 };
 
 struct FailedFetch {
   std::string id;
   WallTime first_at{};  // when this id's fetch failed first
   WallTime last_at{};   // when it was tried last
+  int tries = 0;        // since the last success
   std::string reason;
 };
 
@@ -43,39 +49,31 @@ struct StsMemory {
   std::optional<FailedFetch> failure;
 };
 
+// So long a failed id is answered without waiting for it.
+inline constexpr Seconds kFailureMemory{24 * 3600};
+
 class PolicyStore {
  public:
   virtual ~PolicyStore() = default;
   virtual Awaitable<StsMemory> Find(std::string domain) = 0;
-  // A fetched policy; forgets a failure.
-  virtual void PutPolicy(const std::string& domain, StoredPolicy policy) = 0;
-  // Everything about the domain: its newest policy does not outlive the
-  // question at hand (max_age 0).
-  virtual void Forget(const std::string& domain) = 0;
+  // A fetched policy; forgets a failure. Ends once it is durable: what an
+  // answer has rested on, no crash forgets. (Where the disk hangs or is full,
+  // it ends all the same, and the policy is written when that is over.)
+  virtual Awaitable<void> PutPolicy(std::string domain,
+                                    StoredPolicy policy) = 0;
   // A failed fetch; a policy stays.
   virtual void PutFailure(const std::string& domain, FailedFetch failure) = 0;
-};
-
-// For the lifetime of the process, at most `max_entries` domains. When full,
-// domains without a policy in force make room; if all have one, newcomers
-// are not remembered, so that nobody can push a policy out.
-class MemoryPolicyStore final : public PolicyStore {
- public:
-  MemoryPolicyStore(Clock& clock, size_t max_entries)
-      : clock_(clock), max_entries_(max_entries) {}
-
-  Awaitable<StsMemory> Find(std::string domain) override;
-  void PutPolicy(const std::string& domain, StoredPolicy policy) override;
-  void Forget(const std::string& domain) override;
-  void PutFailure(const std::string& domain, FailedFetch failure) override;
-
- private:
-  // Null where there is no room.
-  StsMemory* Entry(const std::string& domain);
-
-  Clock& clock_;
-  size_t max_entries_;
-  boost::unordered_flat_map<std::string, StsMemory> entries_;
+  // The policy, if there is one, is in use, and looked at next at `check_at`.
+  virtual void NoteUse(const std::string& domain, WallTime used_at,
+                       WallTime check_at) = 0;
+  // The domain is looked at next at `check_at`.
+  virtual void Schedule(const std::string& domain, WallTime check_at) = 0;
+  // Everything about the domain: its newest policy does not outlive the
+  // question at hand (max_age 0), or nothing holds any more.
+  virtual void Forget(const std::string& domain) = 0;
+  // Domains whose time has come, the longest waiting first.
+  virtual Awaitable<std::vector<std::string>> Due(WallTime now,
+                                                  size_t limit) = 0;
 };
 
 }  // namespace postern

@@ -86,7 +86,14 @@ int Query(const CommandLine& line) {
     return 2;
   }
   boost::asio::io_context loop(1);
-  auto engine = Engine::Create(loop, line.options);
+  auto configuration = LoadConfiguration(line.options);
+  if (!configuration) {
+    std::fprintf(stderr, "postern-policy: %s\n",
+                 configuration.error().message.c_str());
+    return 2;
+  }
+  auto engine =
+      Engine::Create(loop, std::move(*configuration), Engine::Memory::kBeside);
   if (!engine) {
     std::fprintf(stderr, "postern-policy: %s\n",
                  engine.error().message.c_str());

@@ -43,7 +43,10 @@ Replies BuildReplies(const Facts& facts, const Decision& decision,
                      const ReplySettings& settings) {
   switch (decision.verdict) {
     case Verdict::kTemp:
-      return TempReplies(TempReason(facts, decision));
+      return TempReplies(TempReason(facts, decision),
+                         decision.row == Row::kMxFailed
+                             ? ReplyKind::kTempMxLookup
+                             : ReplyKind::kTempDaneUnknown);
     case Verdict::kSecure:
       return Secure(facts);
     case Verdict::kDaneOnly:
@@ -62,8 +65,8 @@ Replies BuildReplies(const Facts& facts, const Decision& decision,
   return replies;
 }
 
-Replies TempReplies(std::string_view reason) {
-  return Same(TempReply(reason), ReplyKind::kTemp);
+Replies TempReplies(std::string_view reason, ReplyKind kind) {
+  return Same(TempReply(reason), kind);
 }
 
 std::string TempReason(const Facts& facts, const Decision& decision) {

@@ -15,13 +15,15 @@ namespace postern {
 struct ReplySettings {
   bool testing_reply_may = false;
   SiteLevel site_level = SiteLevel::kMay;
+
+  friend bool operator==(const ReplySettings&, const ReplySettings&) = default;
 };
 
 Replies BuildReplies(const Facts& facts, const Decision& decision,
                      const ReplySettings& settings);
 
 // The same TEMP in both dialects.
-Replies TempReplies(std::string_view reason);
+Replies TempReplies(std::string_view reason, ReplyKind kind);
 
 // Why the answer is TEMP, for the admin who reads Postfix's log.
 std::string TempReason(const Facts& facts, const Decision& decision);

@@ -3,7 +3,6 @@
 #include <cstdlib>
 
 #include <signal.h>
-#include <unistd.h>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/io_context.hpp>
@@ -14,9 +13,12 @@
 #include "common/log.h"
 #include "common/metrics_server.h"
 #include "common/privileges.h"
+#include "common/systemd.h"
 
 #include "policy-daemon/engine.h"
+#include "policy-daemon/milter.h"
 #include "policy-daemon/socketmap_server.h"
+#include "policy-daemon/warm_up.h"
 
 namespace postern {
 namespace {
@@ -25,79 +27,249 @@ namespace asio = boost::asio;
 
 // Beside the connections: lookups in flight, each with a few sockets.
 constexpr uint64_t kOtherFiles = 8192;
+// For the disk to read the configuration.
+constexpr Seconds kReloadPatience{60};
 
 int Fail(const Error& error) {
   Log(LogLevel::kError, "cannot_start", {{"reason", error.message}});
   return 2;
 }
 
-// Ends the loop once no answer is owed any more, or its time is over.
-Awaitable<void> EndAfterAnswers(asio::io_context& loop, Clock& clock,
-                                SocketmapServer& server,
-                                std::chrono::milliseconds patience) {
-  const SteadyTime deadline = clock.Now() + patience;
-  while (server.busy() > 0 && clock.Now() < deadline) {
-    Event pause(loop.get_executor(), clock);
-    co_await pause.WaitUntil(clock.Now() + std::chrono::milliseconds(20));
-  }
-  loop.stop();
+struct Sockets {
+  std::vector<Listener> policy;
+  std::vector<Listener> metrics;
+  std::vector<Listener> milter;  // at most one
+};
+
+// Where a socket of systemd's belongs: by the name that its unit gives it, else
+// by its address.
+std::vector<Listener>& PlaceOf(const InheritedSocket& inherited,
+                               const ListenAddress& address,
+                               const Options& options, Sockets& sockets) {
+  if (inherited.name == "metrics" || address == options.policy.metrics_listen)
+    return sockets.metrics;
+  if (inherited.name == "milter" || address == options.milter.listen)
+    return sockets.milter;
+  return sockets.policy;
 }
 
-Awaitable<void> HandleSignals(asio::io_context& loop, Engine& engine,
-                              SocketmapServer& server,
-                              std::vector<Listener>& listeners,
-                              std::chrono::milliseconds patience) {
-  asio::signal_set signals(loop, SIGTERM, SIGINT, SIGHUP);
-  for (bool stopping = false;;) {
-    auto [error, number] =
-        co_await signals.async_wait(asio::as_tuple(asio::use_awaitable));
-    if (error) co_return;
-    if (number == SIGHUP) {
-      Log(LogLevel::kWarn, "reload_not_supported",
-          {{"advice", "restart the daemon to take up a new configuration"}});
-      continue;
-    }
-    if (std::exchange(stopping, true)) break;  // twice: at once
-    Log(LogLevel::kInfo, "stopping",
-        {{"lookups", engine.service.lookups_in_flight()}});
-    server.Stop();
-    for (Listener& listener : listeners) listener.Close();
-    Spawn(loop.get_executor(),
-          EndAfterAnswers(loop, *engine.clock, server, patience));
+// The sockets handed over, and for each purpose without one those of the
+// configuration.
+Result<Sockets> OpenSockets(asio::io_context& loop, const Options& options) {
+  Sockets sockets;
+  auto inherited = InheritedSockets();
+  if (!inherited) return inherited.error();
+  for (const InheritedSocket& socket : *inherited) {
+    auto listener = Listener::Adopt(loop, socket.fd);
+    if (!listener) return listener.error();
+    PlaceOf(socket, listener->address(), options, sockets)
+        .push_back(std::move(*listener));
   }
-  loop.stop();
-}
-
-Result<std::vector<Listener>> OpenAll(asio::io_context& loop,
-                                      const Options& options) {
   const Options::Policy& policy = options.policy;
   const Listener::UnixMode mode{policy.socket_mode, policy.socket_group,
                                 options.run.user};
-  std::vector<Listener> listeners;
-  for (const ListenAddress& address : policy.listen) {
-    auto listener = Listener::Open(loop, address, mode);
-    if (!listener) return listener.error();
-    listeners.push_back(std::move(*listener));
-  }
-  if (policy.metrics_listen) {
-    auto listener = Listener::Open(loop, *policy.metrics_listen, mode);
-    if (!listener) return listener.error();
-    listeners.push_back(std::move(*listener));
-  }
-  return listeners;
+  const auto open = [&](const std::vector<ListenAddress>& addresses,
+                        std::vector<Listener>& listeners) -> Status {
+    if (!listeners.empty()) return Done{};
+    for (const ListenAddress& address : addresses) {
+      auto listener = Listener::Open(loop, address, mode);
+      if (!listener) return listener.error();
+      listeners.push_back(std::move(*listener));
+    }
+    return Done{};
+  };
+  const auto listed = [](const std::optional<ListenAddress>& address) {
+    return address ? std::vector{*address} : std::vector<ListenAddress>();
+  };
+  for (const Status& opened :
+       {open(policy.listen, sockets.policy),
+        open(listed(policy.metrics_listen), sockets.metrics),
+        open(listed(options.milter.listen), sockets.milter)})
+    if (!opened) return opened.error();
+  return sockets;
 }
+
+void LogSockets(const std::vector<Listener>& listeners, const char* purpose) {
+  for (const Listener& listener : listeners)
+    Log(LogLevel::kInfo, "listening",
+        {{"socket", listener.address().ToString()}, {"for", purpose}});
+}
+
+// The running daemon: what signals act upon.
+class Daemon {
+ public:
+  Daemon(asio::io_context& loop, Engine& engine, Sockets& sockets,
+         Options options, int argc, const char* const* argv)
+      : loop_(loop),
+        engine_(engine),
+        sockets_(sockets),
+        options_(std::move(options)),
+        argc_(argc),
+        argv_(argv),
+        server_(loop, *engine.clock, engine.service,
+                {.max_connections = options_.policy.max_connections},
+                *engine.metrics),
+        metrics_server_(loop, *engine.clock, *engine.metrics),
+        warm_up_(
+            loop.get_executor(), *engine.clock,
+            [&engine](const std::string& next_hop) {
+              return engine.service.WarmUp(next_hop);
+            },
+            *engine.metrics),
+        reloaded_(engine.metrics->Counter("postern_reloads_total",
+                                          "Reloads of the configuration",
+                                          {{"result", "ok"}})),
+        reload_failed_(engine.metrics->Counter("postern_reloads_total",
+                                               "Reloads of the configuration",
+                                               {{"result", "failed"}})) {}
+
+  Status Start() {
+    for (const Listener& listener : sockets_.policy) server_.Listen(listener);
+    for (const Listener& listener : sockets_.metrics)
+      metrics_server_.Listen(listener);
+    if (!sockets_.milter.empty()) {
+      auto milter =
+          Milter::Start(sockets_.milter.front().acceptor()->native_handle(),
+                        [this](std::string next_hop) {
+                          warm_up_.Offer(std::move(next_hop));
+                        });
+      if (!milter) return milter.error();
+      milter_ = std::move(*milter);
+    }
+    LogSockets(sockets_.policy, "policy");
+    LogSockets(sockets_.metrics, "metrics");
+    LogSockets(sockets_.milter, "milter");
+    const auto executor = loop_.get_executor();
+    Spawn(executor, engine_.resolver->Probe());
+    Spawn(executor, engine_.resolver->KeepProbing());
+    Spawn(executor, engine_.store.Watch([this](const std::string& domain) {
+      Log(LogLevel::kInfo, "purged",
+          {{"domain", domain.empty() ? "(all)" : domain.c_str()}});
+      engine_.service.Drop(domain);
+    }));
+    Spawn(executor, engine_.refresher.Run());
+    Spawn(executor, HandleSignals());
+    if (WatchdogInterval()) Spawn(executor, ShowLife(*WatchdogInterval()));
+    return Done{};
+  }
+
+ private:
+  // The watchdog hears of us as long as the loop turns.
+  Awaitable<void> ShowLife(std::chrono::milliseconds interval) {
+    for (;;) {
+      NotifyWatchdog();
+      Event pause(loop_.get_executor(), *engine_.clock);
+      co_await pause.WaitUntil(engine_.clock->Now() + interval);
+    }
+  }
+
+  Awaitable<void> HandleSignals() {
+    asio::signal_set signals(loop_, SIGTERM, SIGINT, SIGHUP);
+    for (bool stopping = false;;) {
+      auto [error, number] =
+          co_await signals.async_wait(asio::as_tuple(asio::use_awaitable));
+      if (error) co_return;
+      if (number == SIGHUP) {
+        // Beside this: a disk that hangs must not keep SIGTERM waiting.
+        if (!stopping && !std::exchange(reloading_, true))
+          Spawn(loop_.get_executor(), Reload());
+        continue;
+      }
+      if (std::exchange(stopping, true)) break;  // twice: at once
+      Log(LogLevel::kInfo, "stopping",
+          {{"lookups", engine_.service.lookups_in_flight()}});
+      NotifyStopping();
+      server_.Stop();
+      for (auto* listeners :
+           {&sockets_.policy, &sockets_.metrics, &sockets_.milter})
+        for (Listener& listener : *listeners) listener.Close();
+      Spawn(loop_.get_executor(), EndAfterAnswers());
+    }
+    loop_.stop();
+  }
+
+  // Ends the loop once no answer is owed any more, or its time is over.
+  Awaitable<void> EndAfterAnswers() {
+    Clock& clock = *engine_.clock;
+    const SteadyTime deadline = clock.Now() + options_.policy.answer_timeout;
+    while (server_.busy() > 0 && clock.Now() < deadline) {
+      Event pause(loop_.get_executor(), clock);
+      co_await pause.WaitUntil(clock.Now() + std::chrono::milliseconds(20));
+    }
+    loop_.stop();
+  }
+
+  // A bad configuration changes nothing.
+  Awaitable<void> Reload() {
+    NotifyReloading();
+    using Loaded = Result<Configuration>;
+    std::function<Loaded()> load = [argc = argc_, argv = argv_]() -> Loaded {
+      auto line = ParseCommandLine(argc, argv);
+      if (!line) return line.error();
+      return LoadConfiguration(std::move(line->options));
+    };
+    auto loaded = co_await engine_.store.thread().Run<Loaded>(std::move(load),
+                                                              kReloadPatience);
+    Status used = Error{"the files could not be read in time"};
+    if (loaded) used = *loaded ? Take(std::move(**loaded)) : loaded->error();
+    if (used) {
+      reloaded_.Increment();
+    } else {
+      reload_failed_.Increment();
+      Log(LogLevel::kError, "reload_failed",
+          {{"reason", used.error().message},
+           {"effect", "the configuration stays as it was"}});
+    }
+    NotifyReady("answering");
+    reloading_ = false;
+  }
+
+  Status Take(Configuration configuration) {
+    Options options = configuration.options;
+    const size_t overrides = configuration.overrides.size();
+    const Status used = engine_.Use(std::move(configuration));
+    if (!used) return used;
+    const std::string restart = KeysForRestart(options_, options);
+    server_.Use({.max_connections = options.policy.max_connections});
+    SetLogLevel(options.log.level);
+    // What is not taken up now must be seen to differ the next time, too.
+    options_.policy.answer_timeout = options.policy.answer_timeout;
+    Log(LogLevel::kInfo, "reloaded", {{"overrides", overrides}});
+    if (!restart.empty())
+      Log(LogLevel::kWarn, "restart_needed",
+          {{"keys", restart}, {"effect", "these stay as they were"}});
+    // Whether a new resolver validates is to be known soon.
+    Spawn(loop_.get_executor(), engine_.resolver->Probe());
+    return Done{};
+  }
+
+  asio::io_context& loop_;
+  Engine& engine_;
+  Sockets& sockets_;
+  Options options_;
+  int argc_;
+  const char* const* argv_;
+  SocketmapServer server_;
+  MetricsServer metrics_server_;
+  WarmUp warm_up_;
+  std::unique_ptr<Milter> milter_;
+  bool reloading_ = false;
+  prometheus::Counter& reloaded_;
+  prometheus::Counter& reload_failed_;
+};
 
 }  // namespace
 
-int Serve(const CommandLine& line) {
-  const Options& options = line.options;
+int Serve(const CommandLine& line, int argc, const char* const* argv) {
   signal(SIGPIPE, SIG_IGN);
   asio::io_context loop(1);
+  auto configuration = LoadConfiguration(line.options);
+  if (!configuration) return Fail(configuration.error());
+  const Options options = configuration->options;
 
-  auto listeners = OpenAll(loop, options);
-  if (!listeners) return Fail(listeners.error());
-  auto engine = Engine::Create(loop, options);
-  if (!engine) return Fail(engine.error());
+  // What needs root comes first.
+  auto sockets = OpenSockets(loop, options);
+  if (!sockets) return Fail(sockets.error());
   const uint64_t wanted = options.policy.max_connections + kOtherFiles;
   const uint64_t files = RaiseOpenFiles(wanted);
   if (files < wanted)
@@ -105,34 +277,33 @@ int Serve(const CommandLine& line) {
         {{"limit", files},
          {"wanted", wanted},
          {"advice", "set LimitNOFILE, or lower policy.max_connections"}});
-  const Status become = BecomeUser(options.run.user, options.run.group);
+  const Options::Run& run = options.run;
+  const Status folder =
+      PrepareFolder(options.cache.directory, run.user, run.group);
+  if (!folder)
+    Log(LogLevel::kError, "no_cache_directory",
+        {{"reason", folder.error().message},
+         {"effect", "policies are remembered in memory alone"},
+         {"advice", "make it for run.user, or set cache.directory"}});
+  const Status become = BecomeUser(run.user, run.group);
   if (!become) return Fail(become.error());
 
-  MetricsServer metrics_server(loop, *(*engine)->clock, *(*engine)->metrics);
-  SocketmapServer server(loop, *(*engine)->clock, (*engine)->service,
-                         {.max_connections = options.policy.max_connections},
-                         *(*engine)->metrics);
-  for (size_t i = 0; i < listeners->size(); ++i) {
-    const Listener& listener = (*listeners)[i];
-    if (i < options.policy.listen.size())
-      server.Listen(listener);
-    else
-      metrics_server.Listen(listener);
-    Log(LogLevel::kInfo, "listening",
-        {{"socket", listener.address().ToString()},
-         {"for", i < options.policy.listen.size() ? "policy" : "metrics"}});
-  }
-  const auto executor = loop.get_executor();
-  Spawn(executor, (*engine)->resolver->Probe());
-  Spawn(executor, (*engine)->resolver->KeepProbing());
-  Spawn(executor, HandleSignals(loop, **engine, server, *listeners,
-                                options.policy.answer_timeout));
+  auto engine =
+      Engine::Create(loop, std::move(*configuration), Engine::Memory::kOwn);
+  if (!engine) return Fail(engine.error());
+  Daemon daemon(loop, **engine, *sockets, options, argc, argv);
+  const Status started = daemon.Start();
+  if (!started) return Fail(started.error());
   Log(LogLevel::kInfo, "ready",
       {{"config",
         line.config_file.empty() ? "(defaults)" : line.config_file.c_str()}});
+  NotifyReady("answering");
   loop.run();
+  (*engine)->store.Close();
   Log(LogLevel::kInfo, "stopped");
-  for (Listener& listener : *listeners) listener.Close();
+  for (auto* listeners :
+       {&sockets->policy, &sockets->metrics, &sockets->milter})
+    for (Listener& listener : *listeners) listener.Close();
   // Coroutines that still wait hold references into what would go first; the
   // kernel takes it all at once.
   std::_Exit(0);

@@ -32,6 +32,9 @@ class SocketmapServer {
   SocketmapServer(boost::asio::io_context& loop, Clock& clock,
                   PolicyService& service, Settings settings, Metrics& metrics);
 
+  // Takes up a new configuration.
+  void Use(Settings settings) { settings_ = settings; }
+
   // Serves a listening socket until Stop().
   void Listen(const Listener& listener);
 

@@ -142,6 +142,15 @@ Result<StsPolicy> ParseStsPolicy(std::string_view text) {
   return Parser().Parse(text);
 }
 
+std::string StsPolicyText(const StsPolicy& policy) {
+  std::string text;
+  for (const auto& [name, value] : policy.fields) {
+    if (!text.empty()) text += '\n';
+    text.append(name).append(1, ':').append(value);
+  }
+  return text;
+}
+
 bool MatchesMxPattern(std::string_view host, std::string_view pattern) {
   if (!pattern.starts_with("*.")) return host == pattern;
   const size_t dot = host.find('.');

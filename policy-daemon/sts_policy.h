@@ -46,6 +46,9 @@ struct StsPolicy {
 // The error says which line is wrong and how.
 Result<StsPolicy> ParseStsPolicy(std::string_view text);
 
+// A text that parses to an equal policy, no longer than the one it came from.
+std::string StsPolicyText(const StsPolicy& policy);
+
 // Exact, or "*." and exactly one label (RFC 8461 section 4.1). Both in normal
 // form.
 bool MatchesMxPattern(std::string_view host, std::string_view pattern);

@@ -47,16 +47,20 @@ def config_text(values):
 class Daemon:
     """One configuration of postern-policy serve; may be started repeatedly.
 
-    Its log goes to NAME.log and its configuration to NAME.conf, both in the
-    folder of logs. Overrides are settings, section__key=value.
+    Its log goes to NAME.log, its configuration to NAME.conf and what it
+    remembers to NAME.cache, all in the folder of logs. Overrides are settings,
+    section__key=value.
     """
 
     def __init__(self, binary, name, log_folder, ca, **overrides):
         self.binary = binary
         self.log = pathlib.Path(log_folder) / f"{name}.log"
         self.config = self.log.with_suffix(".conf")
-        self.config.write_text(config_text(settings(ca, {
-            key.replace("__", "."): v for key, v in overrides.items()})))
+        self.cache = self.log.with_suffix(".cache")
+        values = {"cache.directory": self.cache}
+        values.update({key.replace("__", "."): v
+                       for key, v in overrides.items()})
+        self.config.write_text(config_text(settings(ca, values)))
         self.process = None
 
     def start(self):

@@ -281,21 +281,58 @@ Awaitable<HttpsResponse> FakeHttps::Get(HttpsRequest request) {
 }
 
 Awaitable<StsMemory> FakeStore::Find(std::string domain) {
-  co_await Turn(executor_);
-  if (delay > Duration(0)) {
-    Event pause(executor_, clock_);
-    co_await pause.WaitUntil(clock_.Now() + delay);
-  }
+  co_await WaitForDisk();
   const auto found = entries.find(domain);
   co_return found == entries.end() ? StsMemory{} : found->second;
 }
 
-void FakeStore::PutPolicy(const std::string& domain, StoredPolicy policy) {
+Awaitable<void> FakeStore::PutPolicy(std::string domain, StoredPolicy policy) {
+  co_await WaitForDisk();
+  const auto& before = entries[domain].policy;
+  if (policy.used_at == WallTime{})
+    policy.used_at = before ? before->used_at : clock_.WallNow();
   entries[domain] = {std::move(policy), std::nullopt};
 }
 
 void FakeStore::PutFailure(const std::string& domain, FailedFetch failure) {
   entries[domain].failure = std::move(failure);
+}
+
+void FakeStore::NoteUse(const std::string& domain, WallTime used_at,
+                        WallTime check_at) {
+  const auto found = entries.find(domain);
+  if (found == entries.end() || !found->second.policy) return;
+  found->second.policy->used_at = used_at;
+  found->second.policy->check_at = check_at;
+}
+
+void FakeStore::Schedule(const std::string& domain, WallTime check_at) {
+  const auto found = entries.find(domain);
+  if (found != entries.end() && found->second.policy)
+    found->second.policy->check_at = check_at;
+}
+
+Awaitable<std::vector<std::string>> FakeStore::Due(WallTime now, size_t limit) {
+  co_await WaitForDisk();
+  std::vector<std::pair<WallTime, std::string>> due;
+  for (const auto& [domain, memory] : entries) {
+    const WallTime at = memory.policy
+                            ? memory.policy->check_at
+                            : memory.failure->first_at + kFailureMemory;
+    if (at <= now) due.emplace_back(at, domain);
+  }
+  std::sort(due.begin(), due.end());
+  if (due.size() > limit) due.resize(limit);
+  std::vector<std::string> domains;
+  for (const auto& [at, domain] : due) domains.push_back(domain);
+  co_return domains;
+}
+
+Awaitable<void> FakeStore::WaitForDisk() {
+  co_await Turn(executor_);
+  if (delay == Duration(0)) co_return;
+  Event pause(executor_, clock_);
+  co_await pause.WaitUntil(clock_.Now() + delay);
 }
 
 // What the tests provoke is not worth a line each.

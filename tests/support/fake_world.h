@@ -215,14 +215,20 @@ class FakeStore final : public PolicyStore {
       : executor_(std::move(executor)), clock_(clock) {}
 
   Awaitable<StsMemory> Find(std::string domain) override;
-  void PutPolicy(const std::string& domain, StoredPolicy policy) override;
-  void Forget(const std::string& domain) override { entries.erase(domain); }
+  Awaitable<void> PutPolicy(std::string domain, StoredPolicy policy) override;
   void PutFailure(const std::string& domain, FailedFetch failure) override;
+  void NoteUse(const std::string& domain, WallTime used_at,
+               WallTime check_at) override;
+  void Schedule(const std::string& domain, WallTime check_at) override;
+  void Forget(const std::string& domain) override { entries.erase(domain); }
+  Awaitable<std::vector<std::string>> Due(WallTime now, size_t limit) override;
 
   std::map<std::string, StsMemory> entries;
   Duration delay{0};  // of a disk
 
  private:
+  Awaitable<void> WaitForDisk();
+
   boost::asio::any_io_executor executor_;
   Clock& clock_;
 };

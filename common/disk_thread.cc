@@ -1,0 +1,72 @@
+#include "common/disk_thread.h"
+
+#include <signal.h>
+
+#include <pthread.h>
+
+namespace postern {
+namespace {
+
+// At 10 us a job, half a second of work: more means that the disk hangs.
+constexpr size_t kMaxQueued = 50000;
+constexpr size_t kMaxBatch = 1000;
+
+}  // namespace
+
+DiskThread::DiskThread(boost::asio::any_io_executor executor, Clock& clock,
+                       Job settle)
+    : executor_(std::move(executor)),
+      clock_(clock),
+      settle_(std::move(settle)),
+      thread_([this] { Work(); }) {}
+
+DiskThread::~DiskThread() {
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  wake_.notify_one();
+  thread_.join();
+}
+
+bool DiskThread::Post(Job job) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (queue_.size() >= kMaxQueued) return false;
+    queue_.push_back(std::move(job));
+  }
+  wake_.notify_one();
+  return true;
+}
+
+void DiskThread::Work() {
+  // Signals are for the main thread.
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, nullptr);
+  size_t unsettled = 0;
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    if (unsettled > 0 && (queue_.empty() || unsettled >= kMaxBatch)) {
+      lock.unlock();
+      settle_();
+      unsettled = 0;
+      lock.lock();
+      continue;  // jobs may have come meanwhile
+    }
+    if (queue_.empty()) {
+      if (ending_) return;
+      wake_.wait(lock);
+      continue;
+    }
+    Job job = std::move(queue_.front());
+    queue_.pop_front();
+    lock.unlock();
+    job();
+    job = nullptr;  // what it owns goes before anybody waits for it
+    ++unsettled;
+    lock.lock();
+  }
+}
+
+}  // namespace postern

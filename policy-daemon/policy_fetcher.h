@@ -1,0 +1,147 @@
+// Fetches MTA-STS policy files (RFC 8461 section 3.3), and remembers them.
+//
+// Contract: loop thread only; one fetch in flight a domain, at most
+// `max_fetches` in all and kMaxFetchesPerAddress to one server address.
+// Background fetches (nobody waits for them) have a share of each, so that
+// they never take the place of a question's.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <random>
+#include <string>
+
+#include <boost/unordered/unordered_flat_map.hpp>
+
+#include "common/dns.h"
+#include "common/event.h"
+#include "common/gate.h"
+#include "common/https.h"
+#include "common/metrics.h"
+
+#include "policy-daemon/address_queries.h"
+#include "policy-daemon/outcome_sink.h"
+#include "policy-daemon/policy_store.h"
+
+namespace postern {
+
+struct StsSettings {
+  uint16_t port = 443;
+  Seconds fetch_timeout{60};
+  size_t max_fetches = 1000;
+  AddressFilter address_filter;
+};
+
+struct FetchRequest {
+  std::string domain;
+  std::string id;  // of the TXT record that asks for it
+  // What is remembered of failures for the same id, less than 24 h old.
+  std::optional<FailedFetch> failure;
+  // The policy that stays in force where the fetch fails.
+  std::shared_ptr<const StsPolicy> previous;
+  Seconds check_after{3600};  // when the TXT record is looked at again
+  bool background = false;    // no question waits for it
+};
+
+struct FetchResult {
+  std::optional<StoredPolicy> stored;  // empty: it failed
+  std::string reason;                  // why it failed
+  ResultType type = ResultType::kStsPolicyFetchError;
+  bool crowded = false;  // no request was made: not the domain's fault
+};
+
+// One in flight: owned by the fetch and by everyone who waits for it.
+struct PolicyFetch {
+  PolicyFetch(boost::asio::any_io_executor executor, Clock& clock)
+      : done(std::move(executor), clock) {}
+  Event done;
+  FetchResult result;                 // once done
+  std::optional<SteadyTime> held_at;  // when the first TEMP was given for it
+};
+
+class PolicyFetcher {
+ public:
+  // Everything given by reference outlives the fetcher.
+  struct World {
+    boost::asio::any_io_executor executor;
+    Clock& clock;
+    Resolver& resolver;
+    HttpsClient& https;
+    PolicyStore& store;
+    Metrics& metrics;
+  };
+  PolicyFetcher(World world, StsSettings settings);
+
+  // Called when a policy came that was not in force before.
+  void OnChange(std::function<void(const std::string& domain)> call) {
+    on_change_ = std::move(call);
+  }
+
+  // Joins the domain's fetch, or starts it. Null: too many wait.
+  std::shared_ptr<PolicyFetch> Start(FetchRequest request);
+
+  // No fetch takes longer; it keeps its own deadlines.
+  Seconds Patience() const;
+
+  // A slow fetch holds mail at most once per (domain, id). True for a
+  // question that came before the first TEMP on this account: hold it.
+  bool MayHold(const std::string& domain, SteadyTime asked_at);
+  // True if a question asked now need not wait for the fetch in flight.
+  bool HasHeld(const std::string& domain) const;
+
+  // Fetches that run or wait for their turn.
+  size_t in_flight() const { return in_flight_.size(); }
+
+  void Use(StsSettings settings);
+
+ private:
+  // Ends a fetch, however it ends.
+  class Landing {
+   public:
+    Landing(PolicyFetcher& fetcher, std::string domain,
+            std::shared_ptr<PolicyFetch> flight)
+        : fetcher_(fetcher),
+          domain_(std::move(domain)),
+          flight_(std::move(flight)) {}
+    Landing(const Landing&) = delete;
+    Landing& operator=(const Landing&) = delete;
+    ~Landing();
+
+   private:
+    PolicyFetcher& fetcher_;
+    std::string domain_;
+    std::shared_ptr<PolicyFetch> flight_;
+  };
+
+  Awaitable<void> Run(FetchRequest request,
+                      std::shared_ptr<PolicyFetch> flight);
+  // `request` belongs to the caller's frame, which waits for it.
+  Awaitable<FetchResult> Fetch(const FetchRequest& request);
+  struct HostAddresses {
+    std::vector<IpAddress> usable;
+    std::string problem;  // why there is none
+  };
+  Awaitable<HostAddresses> AddressesOf(std::string host);
+  FetchResult Judge(const HttpsResponse& response, const FetchRequest& request);
+  StoredPolicy MakeStored(StsPolicy policy, const FetchRequest& request);
+  void NoteFailure(const FetchRequest& request, const PolicyFetch& flight);
+  size_t BackgroundFetches() const;
+
+  World world_;
+  StsSettings settings_;
+  std::function<void(const std::string&)> on_change_;
+  std::mt19937_64 random_;
+  boost::unordered_flat_map<std::string, std::shared_ptr<PolicyFetch>>
+      in_flight_;
+  Gate<int> all_fetches_;
+  Gate<IpAddress> by_address_;
+  Gate<int> background_;
+  Gate<IpAddress> background_by_address_;
+  LogLimiter log_;
+  prometheus::Counter& fetched_;
+  prometheus::Counter& failed_;
+  prometheus::Gauge& fetching_;
+  prometheus::Histogram& seconds_;
+};
+
+}  // namespace postern

@@ -1,0 +1,138 @@
+#include "policy-daemon/refresher.h"
+
+#include <algorithm>
+
+#include "policy-daemon/sts_lookup.h"
+
+namespace postern {
+namespace {
+
+constexpr Seconds kTick{1};
+constexpr size_t kPerSecond = 300;  // a million domains an hour
+constexpr size_t kAtOnce = 64;
+// Longer than any TXT question takes: the turn always comes.
+constexpr Seconds kTurn{60};
+constexpr Seconds kIdle{30 * 24 * 3600};
+// RFC 8461 section 3.3: at most one try in five minutes.
+constexpr Seconds kFirstRetry{300};
+constexpr Seconds kLastRetry{3600};
+constexpr int kDoublings = 4;
+
+Seconds RetryAfter(int tries) {
+  return std::min(kFirstRetry * (1 << std::clamp(tries - 1, 0, kDoublings)),
+                  kLastRetry);
+}
+
+prometheus::Counter& Refreshes(Metrics& metrics, const char* result) {
+  return metrics.Counter("postern_refreshes_total",
+                         "Remembered policies looked at in the background",
+                         {{"result", result}});
+}
+
+}  // namespace
+
+Refresher::Refresher(World world)
+    : world_(world),
+      gate_(world.executor, world.clock, kAtOnce),
+      unchanged_(Refreshes(world.metrics, "unchanged")),
+      fetched_(Refreshes(world.metrics, "fetched")),
+      failed_(Refreshes(world.metrics, "failed")) {}
+
+Awaitable<void> Refresher::Run() {
+  for (;;) {
+    Event pause(world_.executor, world_.clock);
+    co_await pause.WaitUntil(world_.clock.Now() + kTick);
+    const std::vector<std::string> due =
+        co_await world_.store.Due(world_.clock.WallNow(), kPerSecond);
+    for (const std::string& domain : due)
+      if (!running_.contains(domain)) Spawn(world_.executor, Refresh(domain));
+  }
+}
+
+Awaitable<void> Refresher::Refresh(std::string domain) {
+  struct Place {
+    boost::unordered_flat_set<std::string>& running;
+    std::string domain;
+    ~Place() { running.erase(domain); }
+  };
+  running_.insert(domain);
+  const Place place{running_, domain};
+  const StsMemory memory = co_await world_.store.Find(domain);
+  const WallTime now = world_.clock.WallNow();
+  if (!memory.policy || memory.policy->expires_at <= now) {
+    const WallTime until =
+        memory.failure ? memory.failure->first_at + kFailureMemory : WallTime{};
+    if (now < until)
+      world_.store.Schedule(domain, until);
+    else
+      world_.store.Forget(domain);
+    co_return;
+  }
+  const StoredPolicy& policy = *memory.policy;
+  if (now - policy.used_at >= kIdle) {
+    world_.store.Schedule(domain, policy.expires_at);
+    co_return;
+  }
+
+  StsFacts facts;
+  {
+    const auto permit = co_await gate_.Enter(0, world_.clock.Now() + kTurn);
+    if (!permit) co_return;  // still due
+    ReadStsRecord(
+        co_await world_.resolver.Query("_mta-sts." + domain, DnsType::kTxt),
+        facts);
+  }
+  WallTime next = world_.clock.WallNow() + StsRecheckAfter(facts);
+  auto request = DueFetch(domain, memory, facts);
+  if (!request) {
+    if (policy.refetch_at > now) next = std::min(next, policy.refetch_at);
+    unchanged_.Increment();
+    world_.store.Schedule(domain, next);
+    co_return;
+  }
+  const auto& failure = request->failure;
+  const int tries = failure ? failure->tries : 0;
+  if (failure && now < failure->last_at + RetryAfter(tries)) {
+    world_.store.Schedule(domain,
+                          std::min(next, failure->last_at + RetryAfter(tries)));
+    co_return;
+  }
+  // Not due while it is under way, nor if that ends in a crash.
+  world_.store.Schedule(domain, now + kFirstRetry);
+  const auto flight = world_.fetcher.Start(std::move(*request));
+  if (flight)
+    co_await flight->done.WaitUntil(world_.clock.Now() +
+                                    world_.fetcher.Patience());
+  if (flight && flight->result.stored) {
+    fetched_.Increment();  // the next look is part of what was stored
+    co_return;
+  }
+  failed_.Increment();
+  const bool tried = flight && !flight->result.crowded;
+  world_.store.Schedule(
+      domain, world_.clock.WallNow() + RetryAfter(tried ? tries + 1 : 1));
+}
+
+std::optional<FetchRequest> Refresher::DueFetch(const std::string& domain,
+                                                const StsMemory& memory,
+                                                const StsFacts& facts) const {
+  const WallTime now = world_.clock.WallNow();
+  const StoredPolicy& policy = *memory.policy;
+  const bool by_age = policy.refetch_at <= now;
+  // Who can only block DNS must not ride out the max_age: a refetch that is
+  // due needs no record. A proven absence, however, prolongs nothing.
+  std::string id = facts.id;
+  if (facts.txt == StsTxt::kFailed && by_age) id = policy.id;
+  if (id.empty() || (id == policy.id && !by_age)) return std::nullopt;
+  FetchRequest request;
+  request.domain = domain;
+  request.id = id;
+  request.previous = policy.policy;
+  request.check_after = StsRecheckAfter(facts);
+  request.background = true;
+  if (memory.failure && memory.failure->id == id)
+    request.failure = memory.failure;
+  return request;
+}
+
+}  // namespace postern
