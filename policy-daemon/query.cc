@@ -99,6 +99,16 @@ int Query(const CommandLine& line) {
                  engine.error().message.c_str());
     return 2;
   }
+  if (const Override* own = (*engine)->service.OverrideFor(*key);
+      own && !own->reply.empty()) {
+    const OverrideResult result{key->ToString(), Payload(own->reply),
+                                line.options.policy.overrides, own->line};
+    const std::string text =
+        line.json ? OverrideAsJson(result) : OverrideAsText(result);
+    std::fputs(text.c_str(), stdout);
+    std::fflush(stdout);
+    std::_Exit(0);
+  }
   Spawn(loop.get_executor(), TellOfWaiting(**engine, loop, key->ToString()));
   int exit_code = 75;
   boost::asio::co_spawn(loop, Explain(**engine, line, *key, &exit_code),

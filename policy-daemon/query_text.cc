@@ -117,8 +117,8 @@ std::string MxText(const Facts& facts) {
   const MxFacts& mx = facts.mx;
   if (facts.key.is_host) return "none looked up: the key names a host";
   if (mx.skipped)
-    return "not looked up: DANE is off (dane.enabled, or no DNS resolver "
-           "validates DNSSEC)";
+    return "not looked up: DANE is off (dane.enabled, policy.overrides, or no "
+           "DNS resolver validates DNSSEC)";
   if (mx.state == MxState::kFailed) return "failed: " + Printable(mx.reason);
   std::string text = mx.state == MxState::kSecure
                          ? "secure (DNSSEC)"
@@ -304,7 +304,7 @@ void WriteMx(Writer& writer, const Facts& facts) {
 void WriteSts(Writer& writer, const StsFacts& sts) {
   writer.Key("mta-sts");
   writer.StartObject();
-  Member(writer, "record", TxtName(sts.txt));
+  Member(writer, "record", sts.skipped ? "skipped" : TxtName(sts.txt));
   if (!sts.id.empty()) Member(writer, "id", sts.id);
   if (!sts.txt_reason.empty()) Member(writer, "record-reason", sts.txt_reason);
   Member(writer, "fetch", FetchName(sts.fetch));
@@ -328,6 +328,11 @@ void WriteSts(Writer& writer, const StsFacts& sts) {
   writer.EndObject();
 }
 
+std::string OverrideReason(const OverrideResult& result) {
+  return "policy.overrides says so: " + Printable(result.file, 200) +
+         ", line " + std::to_string(result.line);
+}
+
 }  // namespace
 
 std::string QueryAsText(const QueryResult& result) {
@@ -341,8 +346,12 @@ std::string QueryAsText(const QueryResult& result) {
   out.Raw("");
   out.Line("MX", MxText(facts));
   if (!facts.mx.skipped) AddHosts(facts, out);
-  out.Line("MTA-STS record", RecordText(facts.sts, facts.key.domain));
-  out.Line("MTA-STS file", FetchText(facts.sts, facts.key.domain));
+  if (facts.sts.skipped) {
+    out.Line("MTA-STS", "not looked up: off by policy.overrides");
+  } else {
+    out.Line("MTA-STS record", RecordText(facts.sts, facts.key.domain));
+    out.Line("MTA-STS file", FetchText(facts.sts, facts.key.domain));
+  }
   AddPolicy(result, out);
   if (!result.resolver_validates)
     out.Line("warning",
@@ -363,6 +372,27 @@ std::string QueryAsJson(const QueryResult& result) {
   Member(writer, "resolver-validates", result.resolver_validates);
   WriteMx(writer, result.facts);
   WriteSts(writer, result.facts.sts);
+  writer.EndObject();
+  return std::string(buffer.GetString()) + "\n";
+}
+
+std::string OverrideAsText(const OverrideResult& result) {
+  TextBuilder out;
+  out.Raw(result.key);
+  out.Line("Postfix gets", result.reply);
+  out.Line("because", OverrideReason(result));
+  return out.Take();
+}
+
+std::string OverrideAsJson(const OverrideResult& result) {
+  rapidjson::StringBuffer buffer;
+  Writer writer(buffer);
+  writer.SetIndent(' ', 2);
+  writer.StartObject();
+  Member(writer, "key", result.key);
+  Member(writer, "reply", result.reply);
+  Member(writer, "reply-tlsrpt", result.reply);
+  Member(writer, "because", OverrideReason(result));
   writer.EndObject();
   return std::string(buffer.GetString()) + "\n";
 }

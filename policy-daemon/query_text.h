@@ -23,6 +23,16 @@ struct QueryResult {
 std::string QueryAsText(const QueryResult& result);
 std::string QueryAsJson(const QueryResult& result);
 
+// An override answers: nothing is looked up.
+struct OverrideResult {
+  std::string key;
+  std::string reply;  // to either map
+  std::string file;   // policy.overrides
+  uint32_t line = 0;
+};
+std::string OverrideAsText(const OverrideResult& result);
+std::string OverrideAsJson(const OverrideResult& result);
+
 // True where the domain's owner has something to mend.
 bool HasProblem(const Facts& facts);
 
