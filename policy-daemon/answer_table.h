@@ -5,7 +5,8 @@
 // forgotten lives in PolicyStore.
 //
 // Contract: loop thread only. Bounded by entries and bytes; past a bound the
-// clock algorithm evicts what was not asked for since its hand came by. A
+// clock algorithm evicts what was not asked for since its hand came by (or, in
+// bounded time, something that was). A
 // view that Find() returns holds until the next Put().
 #pragma once
 

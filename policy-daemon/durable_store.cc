@@ -109,6 +109,10 @@ Awaitable<std::vector<std::string>> DurableStore::Due(WallTime now,
   co_return std::move(domains).value_or(Domains());
 }
 
+void DurableStore::SetBounds(uint64_t max_policies, uint64_t max_bytes) {
+  Post([=](PolicyFile& file) { file.SetBounds(max_policies, max_bytes); });
+}
+
 Awaitable<void> DurableStore::Watch(OnPurged on_purged) {
   using Domains = std::vector<std::string>;
   for (;;) {

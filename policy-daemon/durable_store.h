@@ -34,6 +34,8 @@ class DurableStore final : public PolicyStore {
   void Forget(const std::string& domain) override;
   Awaitable<std::vector<std::string>> Due(WallTime now, size_t limit) override;
 
+  void SetBounds(uint64_t max_policies, uint64_t max_bytes);
+
   // Every second, for ever: tries again what the disk refused, and calls
   // `on_purged` for what another process has purged ("" for all).
   using OnPurged = std::function<void(const std::string& domain)>;

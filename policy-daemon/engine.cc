@@ -94,6 +94,7 @@ Status Engine::Use(Configuration configuration) {
   const Status used = resolver->Use(options.dns);
   if (!used) return used.error();
   https.Use(std::move(configuration.trust));
+  store.SetBounds(options.cache.max_entries, options.cache.max_bytes);
   fetcher.Use(StsSettingsOf(options));
   service.Use(ServiceSettingsOf(options), std::move(configuration.overrides));
   return Done{};

@@ -579,6 +579,11 @@ std::unique_ptr<PolicyFile> PolicyFile::WithoutFile(Metrics& metrics) {
   return std::unique_ptr<PolicyFile>(new PolicyFile(std::move(state)));
 }
 
+void PolicyFile::SetBounds(uint64_t max_policies, uint64_t max_bytes) {
+  state_->settings.max_policies = max_policies;
+  state_->settings.max_bytes = max_bytes;
+}
+
 StsMemory PolicyFile::Find(const std::string& domain) {
   return state_->Read(domain).value_or(Record()).value_or(StsMemory{});
 }

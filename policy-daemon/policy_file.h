@@ -45,6 +45,9 @@ class PolicyFile {
   static std::unique_ptr<PolicyFile> WithoutFile(Metrics& metrics);
   ~PolicyFile();
 
+  // What is beyond the new bounds stays.
+  void SetBounds(uint64_t max_policies, uint64_t max_bytes);
+
   // As PolicyStore, durable with the next Commit().
   StsMemory Find(const std::string& domain);
   void PutPolicy(const std::string& domain, StoredPolicy policy, WallTime now);

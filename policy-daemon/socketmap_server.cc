@@ -152,8 +152,21 @@ bool SocketmapServer::MakeRoom() {
   return true;
 }
 
+// Takes a connection off the list, however its service ends.
+struct SocketmapServer::Departure {
+  ~Departure() {
+    error_code ignored;
+    connection->socket.close(ignored);
+    server.connections_.erase(connection->place);
+    server.open_.Set(static_cast<double>(server.connections_.size()));
+  }
+  SocketmapServer& server;
+  std::shared_ptr<Connection> connection;
+};
+
 Awaitable<void> SocketmapServer::Serve(std::shared_ptr<Connection> connection) {
   Connection& c = *connection;
+  const Departure departure{*this, connection};
   for (;;) {
     if (c.filled == 0) {
       c.patience = clock_.Now() + kMaxIdle;
@@ -189,10 +202,6 @@ Awaitable<void> SocketmapServer::Serve(std::shared_ptr<Connection> connection) {
     if (next == Next::kClose || stopping_) break;
     if (c.filled == c.buffer.size()) c.buffer.resize(kMaxRequestBytes);
   }
-  error_code ignored;
-  c.socket.close(ignored);
-  connections_.erase(c.place);
-  open_.Set(static_cast<double>(connections_.size()));
 }
 
 SocketmapServer::Next SocketmapServer::AnswerKnown(Connection& c) {

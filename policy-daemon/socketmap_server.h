@@ -46,6 +46,7 @@ class SocketmapServer {
  private:
   using Socket = boost::asio::generic::stream_protocol::socket;
   struct Connection;
+  struct Departure;
 
   Awaitable<void> Accept(std::shared_ptr<Listener::Acceptor> acceptor);
   Awaitable<void> Serve(std::shared_ptr<Connection> connection);
