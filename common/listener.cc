@@ -1,14 +1,20 @@
 #include "common/listener.h"
 
 #include <cerrno>
+#include <chrono>
+#include <cstddef>
 #include <cstring>
 #include <filesystem>
+#include <memory>
 #include <optional>
+#include <thread>
 #include <utility>
 
 #include <fcntl.h>
 #include <grp.h>
+#include <netinet/in.h>
 #include <pwd.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -25,8 +31,12 @@ namespace {
 namespace asio = boost::asio;
 
 // Survives a thousand clients that connect at once (the kernel caps it at
-// net.core.somaxconn).
+// net.core.somaxconn, by default the same).
 constexpr int kBacklog = 4096;
+
+// How long another daemon may take to open its socket.
+constexpr int kLockTries = 100;
+constexpr std::chrono::milliseconds kLockPause{10};
 
 std::string ErrnoText() { return std::strerror(errno); }
 
@@ -37,6 +47,31 @@ Result<std::optional<gid_t>> GroupOf(const std::string& configured) {
   if (configured.empty()) return std::optional<gid_t>();
   return Error{"policy.socket_group: there is no group '" + configured + "'"};
 }
+
+// Between another daemon's bind and its listen, its socket looks like a stale
+// one; so one at a time. As long as this lives, no other daemon opens a socket
+// in the folder. Best effort: who holds the lock for long is no daemon that
+// starts, and shall not keep us from starting.
+class FolderLock {
+ public:
+  explicit FolderLock(const std::filesystem::path& folder)
+      : fd_(open(folder.empty() ? "." : folder.c_str(),
+                 O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    for (int i = 0; i < kLockTries; ++i) {
+      if (fd_ < 0 || flock(fd_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+        return;
+      std::this_thread::sleep_for(kLockPause);
+    }
+  }
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+  ~FolderLock() {
+    if (fd_ >= 0) close(fd_);
+  }
+
+ private:
+  int fd_;
+};
 
 // Only a refusal says that nobody does: without the right to connect, or with
 // a full backlog, the socket is in use.
@@ -62,14 +97,22 @@ void GiveFolder(const std::filesystem::path& folder, const std::string& owner) {
         {{"folder", folder.string()}, {"reason", ErrnoText()}});
 }
 
-Status PrepareUnixPath(const std::string& path, const std::string& owner) {
-  const std::filesystem::path folder =
-      std::filesystem::path(path).parent_path();
-  if (!folder.empty() && mkdir(folder.c_str(), 0755) == 0)
+std::filesystem::path FolderOf(const std::string& path) {
+  return std::filesystem::path(path).parent_path();
+}
+
+Status MakeFolder(const std::string& path, const std::string& owner) {
+  const std::filesystem::path folder = FolderOf(path);
+  if (folder.empty()) return Done{};
+  if (mkdir(folder.c_str(), 0755) == 0)
     GiveFolder(folder, owner);
-  else if (!folder.empty() && errno != EEXIST)
+  else if (errno != EEXIST)
     return Error{"cannot make the folder " + folder.string() + " for socket " +
                  path + ": " + ErrnoText()};
+  return Done{};
+}
+
+Status RemoveStale(const std::string& path) {
   struct stat info {};
   if (lstat(path.c_str(), &info) != 0) return Done{};
   if (!S_ISSOCK(info.st_mode))
@@ -114,18 +157,59 @@ Listener::Acceptor::endpoint_type EndpointOf(const ListenAddress& listen) {
   return asio::ip::tcp::endpoint(asio::ip::address_v4(v4), listen.port);
 }
 
+int SocketOption(int fd, int option) {
+  int value = -1;
+  socklen_t size = sizeof value;
+  if (getsockopt(fd, SOL_SOCKET, option, &value, &size) != 0) return -1;
+  return value;
+}
+
+// nullopt: no stream socket that listens on a unix path, IPv4 or IPv6.
+std::optional<ListenAddress> AddressOf(int fd) {
+  if (SocketOption(fd, SO_TYPE) != SOCK_STREAM ||
+      SocketOption(fd, SO_ACCEPTCONN) != 1)
+    return std::nullopt;
+  sockaddr_storage name{};
+  socklen_t size = sizeof name;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&name), &size) != 0)
+    return std::nullopt;
+  ListenAddress address;
+  if (name.ss_family == AF_UNIX) {
+    const auto& local = reinterpret_cast<const sockaddr_un&>(name);
+    const size_t length = size - offsetof(sockaddr_un, sun_path);
+    address.unix_path.assign(local.sun_path, strnlen(local.sun_path, length));
+    if (address.unix_path.empty()) return std::nullopt;  // abstract
+  } else if (name.ss_family == AF_INET) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(name);
+    std::memcpy(address.address.bytes.data(), &v4.sin_addr, 4);
+    address.port = ntohs(v4.sin_port);
+  } else if (name.ss_family == AF_INET6) {
+    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(name);
+    address.address.v6 = true;
+    std::memcpy(address.address.bytes.data(), &v6.sin6_addr, 16);
+    address.port = ntohs(v6.sin6_port);
+  } else {
+    return std::nullopt;
+  }
+  return address;
+}
+
 }  // namespace
 
 Result<Listener> Listener::Open(asio::io_context& loop,
                                 const ListenAddress& address,
                                 const UnixMode& mode) {
   std::optional<gid_t> group;
+  std::unique_ptr<FolderLock> lock;  // until it listens
   if (address.is_unix()) {
     auto named = GroupOf(mode.group);
     if (!named) return named.error();
     group = *named;
-    const Status prepared = PrepareUnixPath(address.unix_path, mode.owner);
-    if (!prepared) return prepared.error();
+    const Status made = MakeFolder(address.unix_path, mode.owner);
+    if (!made) return made.error();
+    lock = std::make_unique<FolderLock>(FolderOf(address.unix_path));
+    const Status removed = RemoveStale(address.unix_path);
+    if (!removed) return removed.error();
   }
   auto acceptor = std::make_shared<Acceptor>(loop);
   const auto endpoint = EndpointOf(address);
@@ -146,13 +230,29 @@ Result<Listener> Listener::Open(asio::io_context& loop,
     const Status set = SetUnixMode(address.unix_path, mode, group);
     if (!set) return set.error();
   }
-  return Listener(std::move(acceptor), address);
+  return Listener(std::move(acceptor), address, true);
 }
 
-Listener::Listener(std::shared_ptr<Acceptor> acceptor, ListenAddress address)
+Result<Listener> Listener::Adopt(asio::io_context& loop, int fd) {
+  const std::string what = "inherited socket " + std::to_string(fd);
+  const auto address = AddressOf(fd);
+  if (!address)
+    return Error{what +
+                 " is not a listening stream socket, unix or TCP "
+                 "(ListenStream= with Accept=no)"};
+  auto acceptor = std::make_shared<Acceptor>(loop);
+  boost::system::error_code error;
+  acceptor->assign(EndpointOf(*address).protocol(), fd, error);
+  if (error) return Error{"cannot use " + what + ": " + error.message()};
+  return Listener(std::move(acceptor), *address, false);
+}
+
+Listener::Listener(std::shared_ptr<Acceptor> acceptor, ListenAddress address,
+                   bool own_file)
     : acceptor_(std::move(acceptor)), address_(std::move(address)) {
   struct stat info {};
-  if (address_.is_unix() && lstat(address_.unix_path.c_str(), &info) == 0) {
+  if (own_file && address_.is_unix() &&
+      lstat(address_.unix_path.c_str(), &info) == 0) {
     device_ = info.st_dev;
     inode_ = info.st_ino;
   }
@@ -172,7 +272,7 @@ void Listener::Close() {
   acceptor_->close(ignored);
   acceptor_.reset();
   struct stat info {};
-  if (address_.is_unix() && lstat(address_.unix_path.c_str(), &info) == 0 &&
+  if (inode_ != 0 && lstat(address_.unix_path.c_str(), &info) == 0 &&
       info.st_dev == device_ && info.st_ino == inode_ &&
       unlink(address_.unix_path.c_str()) != 0)
     Log(LogLevel::kWarn, "socket_left_behind",

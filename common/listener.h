@@ -1,4 +1,5 @@
-// Listening stream sockets, unix or TCP, opened before privileges go.
+// Listening stream sockets, unix or TCP, opened before privileges go or taken
+// over from systemd.
 #pragma once
 
 #include <memory>
@@ -27,10 +28,15 @@ class Listener {
   };
 
   // A stale socket file is replaced, a live one is an Error. A missing folder
-  // (its last part alone) is made.
+  // (its last part alone) is made. Of two daemons that start on one path in
+  // the same instant, one gets the Error.
   static Result<Listener> Open(boost::asio::io_context& loop,
                                const ListenAddress& address,
                                const UnixMode& mode);
+  // A socket that listens already (socket activation): it has its address, its
+  // backlog and its mode from whoever opened it, and its file stays his. The
+  // descriptor is the listener's only if this succeeds.
+  static Result<Listener> Adopt(boost::asio::io_context& loop, int fd);
   Listener(Listener&& other) noexcept;
   Listener& operator=(Listener&&) = delete;
   ~Listener();
@@ -38,16 +44,19 @@ class Listener {
   const std::shared_ptr<Acceptor>& acceptor() const { return acceptor_; }
   const ListenAddress& address() const { return address_; }
 
-  // Closes the socket and removes its file: nobody new gets in.
+  // Closes the socket and removes its file, if it was made here: nobody new
+  // gets in (an adopted one waits on for the next daemon).
   void Close();
 
  private:
-  Listener(std::shared_ptr<Acceptor> acceptor, ListenAddress address);
+  // `own_file`: the socket's file was made here, and goes with it.
+  Listener(std::shared_ptr<Acceptor> acceptor, ListenAddress address,
+           bool own_file);
 
   // Shared with the coroutine that accepts from it.
   std::shared_ptr<Acceptor> acceptor_;
   ListenAddress address_;
-  uint64_t device_ = 0;  // of the socket file
+  uint64_t device_ = 0;  // of the socket file, if it is ours
   uint64_t inode_ = 0;
 };
 
