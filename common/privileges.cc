@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
-#include <vector>
 
 #include <grp.h>
 #include <pwd.h>
@@ -54,20 +52,15 @@ Status PrepareFolder(const std::string& path, const std::string& user,
                      const std::string& group) {
   const auto who = IdentityOf(user, group);
   if (!who) return who.error();
-  if (mkdir(path.c_str(), 0750) != 0 && errno != EEXIST)
+  if (mkdir(path.c_str(), 0750) != 0) {
+    if (errno == EEXIST) return Done{};
     return Error{"cannot make the folder " + path + ": " +
                  std::strerror(errno)};
-  if (geteuid() != 0 || who->uid == 0) return Done{};
-  std::error_code none;
-  std::vector<std::string> paths = {path};
-  for (const auto& entry : std::filesystem::directory_iterator(path, none))
-    paths.push_back(entry.path());
-  for (const std::string& each : paths) {
-    // Not through links: the folder may be theirs already.
-    if (lchown(each.c_str(), who->uid, who->gid) != 0)
-      return Error{"cannot give " + each + " to " + user + ": " +
-                   std::strerror(errno)};
   }
+  const bool ours = who->uid == geteuid() && who->gid == getegid();
+  if (!ours && lchown(path.c_str(), who->uid, who->gid) != 0)
+    return Error{"cannot give " + path + " to " + user + ": " +
+                 std::strerror(errno)};
   return Done{};
 }
 

@@ -13,8 +13,7 @@ namespace postern {
 Status BecomeUser(const std::string& user, const std::string& group);
 
 // Makes the folder if it is missing (its last part alone), for `user` and
-// `group` as above, mode 0750. One that exists stays as it is, but it and the
-// files of ours in it are given to them if root starts us.
+// `group` as above, mode 0750. One that exists stays as it is.
 Status PrepareFolder(const std::string& path, const std::string& user,
                      const std::string& group);
 
