@@ -184,7 +184,7 @@ TEST(TempReason, TellsWhichLookupFailed) {
   const Texts texts = Build(facts, {Row::kMxFailed, Verdict::kTemp});
   EXPECT_EQ(texts.plain, "TEMP MX lookup for example.com failed: SERVFAIL");
   EXPECT_EQ(texts.tlsrpt, texts.plain);
-  EXPECT_EQ(texts.kind, ReplyKind::kTemp);
+  EXPECT_EQ(texts.kind, ReplyKind::kTempMxLookup);
 }
 
 TEST(TempReason, NamesTheHostThatIsUnknown) {
@@ -195,9 +195,11 @@ TEST(TempReason, NamesTheHostThatIsUnknown) {
   facts.hosts[1].name = "mx2.example.com";
   facts.hosts[1].reason = "TLSA lookup failed: timeout";
   facts.hosts[2].state = HostState::kUnknown;
-  EXPECT_EQ(Build(facts, {Row::kUnknownEnforce, Verdict::kTemp}).plain,
+  const Texts texts = Build(facts, {Row::kUnknownEnforce, Verdict::kTemp});
+  EXPECT_EQ(texts.plain,
             "TEMP example.com enforces MTA-STS, and DANE of its MX host "
             "mx2.example.com is unknown: TLSA lookup failed: timeout");
+  EXPECT_EQ(texts.kind, ReplyKind::kTempDaneUnknown);
 }
 
 TEST(TempReason, TellsOfTooManyHosts) {
@@ -215,7 +217,8 @@ TEST(TempReason, IsOneSafeLine) {
   EXPECT_LE(texts.plain.size(), 200u);
   EXPECT_TRUE(std::all_of(texts.plain.begin(), texts.plain.end(),
                           [](char c) { return c >= 0x20 && c <= 0x7e; }));
-  EXPECT_EQ(Unpack(TempReplies("a\tb")).tlsrpt, "TEMP a\\x09b");
+  EXPECT_EQ(Unpack(TempReplies("a\tb", ReplyKind::kTempMxLookup)).tlsrpt,
+            "TEMP a\\x09b");
 }
 
 // --- Whatever is answered, Postfix can read ---

@@ -6,7 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "policy-daemon/socketmap.h"
-#include "tests/support/fake_world.h"
+#include "tests/support/fake_engine.h"
 
 namespace postern {
 namespace {
@@ -32,7 +32,7 @@ class SocketmapServerTest : public testing::Test {
     auto opened = Listener::Open(world.loop, address, {});
     EXPECT_TRUE(opened);
     listener.emplace(std::move(*opened));
-    server.emplace(world.loop, world.clock, service,
+    server.emplace(world.loop, world.clock, engine.service,
                    SocketmapServer::Settings{max_connections}, world.metrics);
     server->Listen(*listener);
     world.clock.RunReady();
@@ -80,14 +80,7 @@ class SocketmapServerTest : public testing::Test {
   }
 
   FakeWorld world;
-  DaneLookup dane{world.loop.get_executor(), world.clock, world.dns};
-  StsLookup sts{{world.loop.get_executor(), world.clock, world.dns, world.https,
-                 world.store, world.outcomes, world.metrics},
-                {}};
-  PolicyService service{{world.loop.get_executor(), world.clock, dane, sts},
-                        world.dns,
-                        {},
-                        world.metrics};
+  FakeEngine engine{world, {}, {}};
   const std::string path =
       testing::TempDir() + "/postern-socketmap-" + std::to_string(getpid());
   std::optional<Listener> listener;

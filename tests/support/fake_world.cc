@@ -292,10 +292,12 @@ Awaitable<void> FakeStore::PutPolicy(std::string domain, StoredPolicy policy) {
   if (policy.used_at == WallTime{})
     policy.used_at = before ? before->used_at : clock_.WallNow();
   entries[domain] = {std::move(policy), std::nullopt};
+  NoteChange();
 }
 
 void FakeStore::PutFailure(const std::string& domain, FailedFetch failure) {
   entries[domain].failure = std::move(failure);
+  NoteChange();
 }
 
 void FakeStore::NoteUse(const std::string& domain, WallTime used_at,
@@ -304,27 +306,47 @@ void FakeStore::NoteUse(const std::string& domain, WallTime used_at,
   if (found == entries.end() || !found->second.policy) return;
   found->second.policy->used_at = used_at;
   found->second.policy->check_at = check_at;
+  NoteChange();
 }
 
 void FakeStore::Schedule(const std::string& domain, WallTime check_at) {
   const auto found = entries.find(domain);
-  if (found != entries.end() && found->second.policy)
-    found->second.policy->check_at = check_at;
+  if (found == entries.end() || !found->second.policy) return;
+  found->second.policy->check_at = check_at;
+  NoteChange();
+}
+
+void FakeStore::Forget(const std::string& domain) {
+  entries.erase(domain);
+  NoteChange();
+}
+
+FakeStore::Agenda FakeStore::Sorted() const {
+  Agenda agenda;
+  for (const auto& [domain, memory] : entries) {
+    if (memory.policy)
+      agenda.emplace_back(memory.policy->check_at, domain);
+    else if (memory.failure)
+      agenda.emplace_back(memory.failure->first_at + kFailureMemory, domain);
+  }
+  std::sort(agenda.begin(), agenda.end());
+  return agenda;
 }
 
 Awaitable<std::vector<std::string>> FakeStore::Due(WallTime now, size_t limit) {
   co_await WaitForDisk();
-  std::vector<std::pair<WallTime, std::string>> due;
-  for (const auto& [domain, memory] : entries) {
-    const WallTime at = memory.policy
-                            ? memory.policy->check_at
-                            : memory.failure->first_at + kFailureMemory;
-    if (at <= now) due.emplace_back(at, domain);
+  Agenda agenda = Sorted();
+  if (agenda.empty() || agenda.front().first > now) {
+    Seconds pause(3600);
+    if (!agenda.empty()) pause = std::min(pause, agenda.front().first - now);
+    const std::shared_ptr<Event> changed = changed_;
+    co_await changed->WaitUntil(clock_.Now() + pause);
+    agenda = Sorted();
+    now = clock_.WallNow();
   }
-  std::sort(due.begin(), due.end());
-  if (due.size() > limit) due.resize(limit);
   std::vector<std::string> domains;
-  for (const auto& [at, domain] : due) domains.push_back(domain);
+  for (const auto& [at, domain] : agenda)
+    if (at <= now && domains.size() < limit) domains.push_back(domain);
   co_return domains;
 }
 

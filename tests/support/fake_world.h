@@ -208,7 +208,9 @@ class FakeHttps final : public HttpsClient {
   int most_at_one_address_ = 0;
 };
 
-// A store that the test can fill and look into.
+// A store that the test can fill and look into. Where nothing is due, Due()
+// takes its time (an hour at most) until something is, so that idle days pass
+// at once.
 class FakeStore final : public PolicyStore {
  public:
   FakeStore(boost::asio::any_io_executor executor, Clock& clock)
@@ -220,17 +222,24 @@ class FakeStore final : public PolicyStore {
   void NoteUse(const std::string& domain, WallTime used_at,
                WallTime check_at) override;
   void Schedule(const std::string& domain, WallTime check_at) override;
-  void Forget(const std::string& domain) override { entries.erase(domain); }
+  void Forget(const std::string& domain) override;
   Awaitable<std::vector<std::string>> Due(WallTime now, size_t limit) override;
 
   std::map<std::string, StsMemory> entries;
   Duration delay{0};  // of a disk
 
  private:
+  using Agenda = std::vector<std::pair<WallTime, std::string>>;
+  Agenda Sorted() const;
+  void NoteChange() { std::exchange(changed_, NewEvent())->Set(); }
+  std::shared_ptr<Event> NewEvent() {
+    return std::make_shared<Event>(executor_, clock_);
+  }
   Awaitable<void> WaitForDisk();
 
   boost::asio::any_io_executor executor_;
   Clock& clock_;
+  std::shared_ptr<Event> changed_ = NewEvent();
 };
 
 class OutcomeRecorder final : public OutcomeSink {
