@@ -74,15 +74,15 @@ std::string_view Macro(SMFICTX* context, char* name) {
   return value ? value : "";
 }
 
-// What the MTA cannot do (an old one) is not asked for: it sends more than we
-// need then, which libmilter answers with "continue".
+// What the MTA cannot leave out (an old one) is not asked for: libmilter then
+// answers it with "continue".
 sfsistat OnNegotiate(SMFICTX* context, unsigned long actions,
                      unsigned long steps, unsigned long, unsigned long,
                      unsigned long* our_actions, unsigned long* our_steps,
                      unsigned long* unused, unsigned long* unused_too) {
   constexpr unsigned long kNotNeeded =
-      SMFIP_NOCONNECT | SMFIP_NOHELO | SMFIP_NOMAIL | SMFIP_NODATA |
-      SMFIP_NOHDRS | SMFIP_NOEOH | SMFIP_NOBODY | SMFIP_NOUNKNOWN;
+      SMFIP_NOCONNECT | SMFIP_NOHELO | SMFIP_NOMAIL | SMFIP_NOHDRS |
+      SMFIP_NOEOH | SMFIP_NOBODY | SMFIP_NOUNKNOWN;
   *our_steps = steps & (kNotNeeded | SMFIP_NR_RCPT);
   *our_actions = actions & SMFIF_SETSYMLIST;
   // Postfix then sends these macros and no others. If it fails, it sends the
@@ -108,12 +108,18 @@ sfsistat OnRcpt(SMFICTX* context, char**) {
   return SMFIS_NOREPLY;
 }
 
+// The answer for which Postfix sends what it has kept of the recipients. With
+// "accept" it does not come back at the end of the message: one round trip for
+// each, as with "continue" there.
+sfsistat OnData(SMFICTX*) { return SMFIS_ACCEPT; }
+
 smfiDesc FilterDescription() {
   smfiDesc description{};
   description.xxfi_name = filter_name;
   description.xxfi_version = SMFI_VERSION;
   description.xxfi_flags = SMFIF_NONE;
   description.xxfi_envrcpt = OnRcpt;
+  description.xxfi_data = OnData;
   description.xxfi_negotiate = OnNegotiate;
   return description;
 }

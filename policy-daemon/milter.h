@@ -1,9 +1,13 @@
 // Milter: hears of recipients as Postfix accepts them, so that the policies of
 // their destinations are known before smtp(8) asks.
 //
-// It listens only. It asks for envelope recipients and nothing else, answers
-// none of them (the SMTP client waits for nothing), changes no mail, and
-// whatever goes wrong here, mail goes on: with this filter gone, Postfix needs
+// It listens only. It asks for envelope recipients and answers none of them,
+// but says "accept" once a message, at DATA: Postfix sends unanswered events
+// only together with one that it wants an answer to, and at the end of the
+// message, which is the other choice, smtp(8) is about to ask already.
+//
+// It changes no mail, and whatever goes wrong here, mail goes on: with this
+// filter gone, Postfix needs
 // smtpd_milters = { unix:..., default_action=accept }.
 //
 // libmilter has threads of its own and one filter a process: one Milter may be

@@ -39,9 +39,8 @@ constexpr uint32_t kAllSteps = 0x1fffff;  // as Postfix offers them
 constexpr uint32_t kSetMacros = 0x100;
 constexpr uint32_t kNoRcpt = 0x8;
 constexpr uint32_t kNoReplyToRcpt = 0x8000;
-// Connect, HELO, MAIL, body, headers, end of headers, unknown, DATA: no.
-constexpr uint32_t kRcptOnly =
-    0x1 | 0x2 | 0x4 | 0x10 | 0x20 | 0x40 | 0x100 | 0x200;
+// Connect, HELO, MAIL, body, headers, end of headers, unknown: no.
+constexpr uint32_t kNotNeeded = 0x1 | 0x2 | 0x4 | 0x10 | 0x20 | 0x40 | 0x100;
 
 std::string Number(uint32_t number) {
   number = htonl(number);
@@ -106,10 +105,10 @@ class FakeMta {
                   mailer + nul);
     Send('R', "<user@example.com>" + nul);
   }
-  // Ends the message: the one thing that is answered.
+  // DATA: the one thing that is answered, and the last of its message.
   void EndMessage() {
-    Send('E');
-    EXPECT_EQ(Read(), "c");
+    Send('T');
+    EXPECT_EQ(Read(), "a");
   }
 
  private:
@@ -227,12 +226,12 @@ using MilterLifeTest = MilterTest;
 
 // --- What is agreed.
 
-TEST_F(MilterProtocolTest, AsksForRecipientsOnlyAndWithoutReplies) {
+TEST_F(MilterProtocolTest, AsksForRecipientsWithoutRepliesAndForData) {
   FakeMta mta(path());
   const std::string reply = mta.Negotiate();
   EXPECT_EQ(Word(reply, 0), kVersion);
   EXPECT_EQ(Word(reply, 1), kSetMacros);  // nothing that changes mail
-  EXPECT_EQ(Word(reply, 2), kRcptOnly | kNoReplyToRcpt);
+  EXPECT_EQ(Word(reply, 2), kNotNeeded | kNoReplyToRcpt);
   // Of macros, those two at RCPT (stage 3).
   EXPECT_EQ(reply.substr(12),
             Number(3) + "{rcpt_host} {rcpt_mailer}" + std::string(1, '\0'));
@@ -243,8 +242,8 @@ TEST_F(MilterProtocolTest, NewerMtasAreAnsweredInOurVersion) {
   const std::string reply = mta.Negotiate(7, 0xffffffff, 0xffffffff);
   EXPECT_EQ(Word(reply, 0), kVersion);
   EXPECT_EQ(Word(reply, 1), kSetMacros);
-  EXPECT_EQ(Word(reply, 2) & (kRcptOnly | kNoReplyToRcpt | kNoRcpt),
-            kRcptOnly | kNoReplyToRcpt);
+  EXPECT_EQ(Word(reply, 2) & (kNotNeeded | kNoReplyToRcpt | kNoRcpt),
+            kNotNeeded | kNoReplyToRcpt);
 }
 
 TEST_F(MilterProtocolTest, RecipientsAreHeardAndNotAnswered) {
@@ -367,7 +366,7 @@ TEST_F(MilterBadInputTest, WhoLeavesAnywhereDoesNoHarm) {
   std::string all =
       Packet('O', Number(kVersion) + Number(kAllActions) + Number(kAllSteps));
   all += Packet('R', "<user@example.com>" + std::string(1, '\0'));
-  all += Packet('E', "");
+  all += Packet('T', "");
   for (size_t cut = 0; cut <= all.size(); ++cut)
     FakeMta(path()).SendRaw(all.substr(0, cut));
   ExpectServed(Name());
