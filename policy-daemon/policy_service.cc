@@ -148,18 +148,39 @@ bool PolicyService::WarmUp(std::string_view text) {
 }
 
 void PolicyService::Drop(const std::string& domain) {
+  std::vector<std::string> names;
   if (domain.empty()) {
     table_.Clear();
+    for (const auto& [name, flight] : in_flight_) names.push_back(name);
   } else {
     for (const uint16_t port : ports_) {
       for (const bool is_host : {false, true}) {
         const PolicyKey key{domain, port, is_host};
         for (const char* off : {"", " dane-off"})
-          table_.Drop(key.ToString() + off);
+          names.push_back(key.ToString() + off);
       }
     }
+    for (const std::string& name : names) table_.Drop(name);
+    // Who has not read the policy yet will read the new one.
+    std::erase_if(names, [this](const std::string& name) {
+      const auto found = in_flight_.find(name);
+      return found == in_flight_.end() ||
+             found->second->lookup->facts().sts.state == StsState::kPending;
+    });
   }
+  for (const std::string& name : names) PutAside(name);
   NoteSize();
+}
+
+void PolicyService::PutAside(const std::string& name) {
+  const auto found = in_flight_.find(name);
+  if (found->second->stale) return;
+  const std::shared_ptr<Flight> flight = std::move(found->second);
+  in_flight_.erase(found);
+  flight->stale = true;
+  // No key has a name like this.
+  flight->name += " stale " + std::to_string(++put_aside_);
+  in_flight_[flight->name] = flight;
 }
 
 const Override* PolicyService::OverrideFor(const PolicyKey& key) const {
@@ -197,28 +218,29 @@ std::shared_ptr<PolicyService::Flight> PolicyService::Join(
       .with_sts = !(overriding && overriding->sts_off),
       .mixed_reply_dane_only = settings_.mixed_reply_dane_only};
   const auto flight = std::make_shared<Flight>();
+  flight->name = name;
   flight->lookup = std::make_shared<Lookup>(world_.lookup, settings, key);
   in_flight_[name] = flight;
   lookups_.Set(static_cast<double>(in_flight_.size()));
   const SteadyTime started = world_.lookup.clock.Now();
   // The flight is alive while it stands in in_flight_, which outlasts every
   // call: the last one takes it out.
-  flight->lookup->Start([this, name, started, flight = flight.get()] {
+  flight->lookup->Start([this, started, flight = flight.get()] {
     if (!flight->lookup->settled().is_set()) {
       const std::chrono::duration<double> seconds =
           world_.lookup.clock.Now() - started;
       latency_.Observe(seconds.count());
     }
-    Remember(name, *flight);
+    Remember(*flight);
     if (!flight->lookup->complete()) return;
     Observe(*flight);
-    in_flight_.erase(name);
+    in_flight_.erase(flight->name);
     lookups_.Set(static_cast<double>(in_flight_.size()));
   });
   return flight;
 }
 
-void PolicyService::Remember(const std::string& key, Flight& flight) {
+void PolicyService::Remember(Flight& flight) {
   const Facts& facts = flight.lookup->facts();
   const auto& decision = flight.lookup->decision();
   if (!decision) return;
@@ -227,8 +249,8 @@ void PolicyService::Remember(const std::string& key, Flight& flight) {
   // An answer does not outlive the policy that it rests on.
   if (facts.sts.policy)
     ttl = std::min(ttl, facts.sts.expires_at - world_.lookup.clock.WallNow());
-  if (ttl > Seconds(0))
-    table_.Put(key, flight.replies, world_.lookup.clock.Now() + ttl);
+  if (ttl > Seconds(0) && !flight.stale)
+    table_.Put(flight.name, flight.replies, world_.lookup.clock.Now() + ttl);
   NoteSize();
 }
 

@@ -62,8 +62,8 @@ class PolicyService {
   // comes meanwhile joins it.
   bool WarmUp(std::string_view key);
 
-  // A new policy, or a purge: `domain`'s answers are looked up again.
-  // "" for all.
+  // A new policy, or a purge: `domain`'s answers are looked up again, and what
+  // a lookup under way has found before that is not remembered. "" for all.
   void Drop(const std::string& domain);
 
   // The override for `key`; null without one.
@@ -78,6 +78,8 @@ class PolicyService {
  private:
   struct Flight {
     std::shared_ptr<Lookup> lookup;
+    std::string name;    // its place in in_flight_
+    bool stale = false;  // its answer is for those who wait already
     Replies replies;     // once the lookup has settled
     bool asked = false;  // a question waits for it, or did
     bool held = false;   // the answer was TEMP for the policy file's sake
@@ -86,7 +88,8 @@ class PolicyService {
   // Null: there are too many.
   std::shared_ptr<Flight> Join(const PolicyKey& key);
   bool HasRoom() const;
-  void Remember(const std::string& key, Flight& flight);
+  void Remember(Flight& flight);
+  void PutAside(const std::string& name);
   void Observe(const Flight& flight);
   void NoteSize();
   // For a question that comes after the first TEMP on account of a slow
@@ -104,6 +107,7 @@ class PolicyService {
   // The other ports that were asked about: what Drop() has to look for.
   boost::unordered_flat_set<uint16_t> ports_ = {kSmtpPort};
   boost::unordered_flat_map<std::string, std::shared_ptr<Flight>> in_flight_;
+  uint64_t put_aside_ = 0;  // for names of their own
   std::array<prometheus::Counter*, kReplyKinds> answers_{};
   std::array<prometheus::Counter*, kReplyKinds> temps_{};  // null: no TEMP
   ResultCounters results_;
