@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <ctime>
 #include <filesystem>
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <sqlite3.h>
@@ -548,12 +550,16 @@ Result<std::unique_ptr<PolicyFile>> PolicyFile::OpenBeside(
   std::error_code none;
   if (!std::filesystem::exists(path, none) && !none)
     return Error{path + " does not exist: no daemon has run yet"};
+  const bool reads = access == Access::kRead;
+  // SQLite's "unable to open" would not say it.
+  if (::access(path.c_str(), reads ? R_OK : W_OK) != 0 && errno == EACCES)
+    return Error{std::string("no right to ") + (reads ? "read " : "write ") +
+                 path + "; try as root"};
   Settings settings;
   settings.path = path;
   auto state = std::make_unique<State>(std::move(settings), metrics);
   sqlite3* opened = nullptr;
-  const int flags =
-      access == Access::kRead ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
+  const int flags = reads ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
   int code =
       sqlite3_open_v2(path.c_str(), &opened, flags | SQLITE_OPEN_NOMUTEX, {});
   state->db.reset(opened);
@@ -566,7 +572,7 @@ Result<std::unique_ptr<PolicyFile>> PolicyFile::OpenBeside(
     return Error{path +
                  " is of another version of Postern; start the daemon "
                  "once to bring it up to date"};
-  if (access == Access::kPurge && sqlite3_db_readonly(opened, "main") == 1)
+  if (!reads && sqlite3_db_readonly(opened, "main") == 1)
     return Error{"no right to write " + path + "; try as root"};
   state->beside = true;
   state->Prepare();
