@@ -1,9 +1,12 @@
 """Starts and stops postern-policy, and asks it questions over its socket."""
 
+import json
+import os
 import pathlib
 import signal
 import socket
 import subprocess
+import urllib.request
 
 import world
 from sender import SOCKET
@@ -12,6 +15,8 @@ from testnet import wait_for
 START_LIMIT = 10  # seconds
 STOP_LIMIT = 15  # answer_timeout, and some
 ASK_LIMIT = 20
+RELOAD_LIMIT = 10
+METRICS = "127.0.0.1:9474"
 
 
 def settings(ca, overrides):
@@ -23,6 +28,7 @@ def settings(ca, overrides):
         "policy.listen": f"unix:{SOCKET}",
         "policy.answer_timeout": "8s",
         "policy.socket_group": "postfix",
+        "policy.metrics_listen": f"inet:{METRICS}",
         "dns.server": "127.0.0.1",
         "sts.ca_file": ca,
         "sts.port": "443",
@@ -57,24 +63,78 @@ class Daemon:
         self.log = pathlib.Path(log_folder) / f"{name}.log"
         self.config = self.log.with_suffix(".conf")
         self.cache = self.log.with_suffix(".cache")
-        values = {"cache.directory": self.cache}
-        values.update({key.replace("__", "."): v
-                       for key, v in overrides.items()})
-        self.config.write_text(config_text(settings(ca, values)))
+        self.own = {"cache__directory": self.cache, **overrides}
+        self.ca = ca
         self.process = None
+        self.started_at = 0  # of the log, in bytes
+        self.configure()
 
-    def start(self):
-        offset = self.log.stat().st_size if self.log.exists() else 0
+    def configure(self, **overrides):
+        """Writes the configuration anew, with these beside its own."""
+        values = {key.replace("__", "."): value
+                  for key, value in {**self.own, **overrides}.items()}
+        self.config.write_text(config_text(settings(self.ca, values)))
+
+    def start(self, prefix=(), environment=None):
+        self.launch(prefix, environment)
+        self.wait_ready()
+        return self
+
+    def launch(self, prefix=(), environment=None):
+        """Starts it behind the words of `prefix`; does not wait."""
+        self.started_at = self.log_size()
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [self.binary, "serve", "--config", self.config],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                [*prefix, self.binary, "serve", "--config", self.config],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env={**os.environ, **(environment or {})})
 
+    def wait_ready(self):
         def ready():
-            self.check_alive(offset)
-            return "event=ready" in self.text(offset)
+            self.check_alive(self.started_at)
+            return "event=ready" in self.text(self.started_at)
         wait_for(ready, START_LIMIT, f"{self.binary} ready")
-        return self
+
+    def reload(self):
+        """SIGHUP; returns what is logged up to its end."""
+        offset = self.log_size()
+        self.process.send_signal(signal.SIGHUP)
+
+        def reloaded():
+            text = self.text(offset)
+            # the lines that may follow come with it
+            return ("event=reload" in text and text.endswith("\n")) and text
+        return wait_for(reloaded, RELOAD_LIMIT, "the reload")
+
+    def command(self, *words, **options):
+        """Runs a command of the same program with the same configuration."""
+        return subprocess.run(
+            [self.binary, *words, "--config", self.config],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            **options)
+
+    def remembered(self, domain):
+        """What `cache show` says of a domain; None where it is nothing."""
+        shown = self.command("cache", "show", domain, "--json")
+        return json.loads(shown.stdout) if shown.returncode == 0 else None
+
+    def policy_file(self):
+        return self.cache / "policies.db"
+
+    def metric(self, name):
+        """The value of NAME or NAME{label="..."}; 0 where there is none."""
+        with urllib.request.urlopen(f"http://{METRICS}/metrics",
+                                    timeout=ASK_LIMIT) as response:
+            for line in response.read().decode().splitlines():
+                if line.startswith(name + " "):
+                    return float(line.rpartition(" ")[2])
+        return 0
+
+    def log_size(self):
+        return self.log.stat().st_size if self.log.exists() else 0
+
+    def since_start(self):
+        return self.text(self.started_at)
 
     def check_alive(self, offset=0):
         if self.process.poll() is not None:
@@ -101,17 +161,17 @@ class Daemon:
         return self.start()
 
     def __exit__(self, *_):
-        if self.process.poll() is None:
+        if self.process and self.process.poll() is None:
             self.stop()
 
 
 class Client:
     """A connection to the daemon's socket; replies come byte for byte."""
 
-    def __init__(self):
+    def __init__(self, path=SOCKET):
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(ASK_LIMIT)
-        self.socket.connect(str(SOCKET))
+        self.socket.connect(str(path))
         self.stream = self.socket.makefile("rb")
 
     def __enter__(self):
@@ -140,8 +200,12 @@ class Client:
         return reply[:-1].decode()
 
 
-def ask(key, map_name="policy"):
+    def ask(self, key, map_name="policy"):
+        self.send_question(key, map_name)
+        return self.reply()
+
+
+def ask(key, map_name="policy", path=SOCKET):
     """One question on a connection of its own."""
-    with Client() as client:
-        client.send_question(key, map_name)
-        return client.reply()
+    with Client(path) as client:
+        return client.ask(key, map_name)

@@ -111,12 +111,12 @@ def sts_records(sts):
     if sts.web == "delegated":
         return [f"{name} CNAME {name}.sts-enforce.test."
                 for name in ("_mta-sts", "mta-sts")]
-    v4, v6 = (world.NO_POLICY_HOST if sts.web == "refused" else
-              world.POLICY_HOST)
+    v4, v6 = {"refused": world.NO_POLICY_HOST,
+              "impostor": world.IMPOSTOR}.get(sts.web, world.POLICY_HOST)
     hosts = [f"mta-sts A {v4}", f"mta-sts AAAA {v6}"]
     if sts.web == "loopback":
         hosts = ["mta-sts A 127.0.0.1"]
-    texts = sts.txt or (f"v=STSv1; id={sts.id};",)
+    texts = (f"v=STSv1; id={sts.id};",) if sts.txt is None else sts.txt
     return hosts + [f'_mta-sts TXT "{text}"' for text in texts]
 
 

@@ -2,7 +2,7 @@
 
 All of them are on 192.0.2.80, 2001:db8::80 and 127.0.0.1, told apart by SNI;
 a name that is not in the table gets no handshake. Sts.web in world.py chooses
-the certificate or the misbehaviour.
+the certificate or the misbehaviour. Somebody else's server is beside them.
 """
 
 import world
@@ -35,6 +35,12 @@ http {{
         listen 127.0.0.1:443 ssl default_server;
         ssl_reject_handshake on;
     }}
+    server {{
+        listen {impostor_v4}:443 ssl default_server;
+        listen [{impostor_v6}]:443 ssl default_server;
+        ssl_certificate {impostor_certificate};
+        return 200 "version: STSv1\nmode: none\nmax_age: 86400\n";
+    }}
 {servers}
 }}
 """
@@ -50,12 +56,12 @@ SERVER = """
 """
 REDIRECT_TARGET = "https://mta-sts.sts-enforce.test" + PATH
 ACTIONS = {
-    "404": "return 404;",
     "redirect": f"return 301 {REDIRECT_TARGET};",
     "html": "default_type text/html; alias {file};",
     "slow": "limit_rate_after 250; limit_rate 1; alias {file};",  # + headers
 }
 CERTIFICATES = ("wrong-name", "expired", "self-signed")
+IMPOSTOR_CERTIFICATE = ("impostor.test", "good")
 
 
 def name(domain):
@@ -88,10 +94,16 @@ class PolicyHosts:
                 action=action.format(file=self._file(domain))))
         (self.folder / "nginx.conf").write_text(NGINX_CONF.format(
             dir=self.folder, log=self.log_folder, key=self.certificates.key,
-            v4=v4, v6=v6, servers="".join(servers)))
+            v4=v4, v6=v6, impostor_v4=world.IMPOSTOR[0],
+            impostor_v6=world.IMPOSTOR[1],
+            impostor_certificate=self.certificates.path(*IMPOSTOR_CERTIFICATE),
+            servers="".join(servers)))
 
     def update(self, domain):
         """Writes the policy file; nginx serves it from now on."""
+        if domain.sts.web == "404":
+            self._file(domain).unlink(missing_ok=True)
+            return
         text = domain.policy_text()
         if domain.sts.web == "oversized":
             text += OVERSIZED * 1025

@@ -77,7 +77,8 @@ class Internet:
         self._spawn("unbound", self.names.unbound_command())
         self.certificates.create(
             {(h.name, h.smtp) for h in world.HOSTS.values() if has_tls(h)} |
-            {policyhosts.certificate(d) for d in world.DOMAINS if d.sts})
+            {policyhosts.certificate(d) for d in world.DOMAINS if d.sts} |
+            {policyhosts.IMPOSTOR_CERTIFICATE})
         self.web.create()
         self._spawn("nginx", self.web.command())
         self._spawn("receivers", self._receivers_command())

@@ -17,6 +17,7 @@ V6 = "2001:db8::"  # RFC 3849
 NAME_SERVER = (V4 + "53", V6 + "53")
 POLICY_HOST = (V4 + "80", V6 + "80")
 NO_POLICY_HOST = (V4 + "81", V6 + "81")  # nobody listens
+IMPOSTOR = (V4 + "82", V6 + "82")  # a policy of mode none for every name
 SENDER_DOMAIN = "sender.test"
 SENDER = "mail." + SENDER_DOMAIN
 
@@ -56,8 +57,10 @@ class Sts:
 
     web: good, wrong-name, expired, self-signed (certificates); 404, redirect,
          html, oversized, slow (one byte a second); loopback (on 127.0.0.1);
-         refused (nobody listens); delegated (RFC 8461 section 8.2: both names
-         are aliases of sts-enforce's).
+         refused (nobody listens); impostor (somebody else's server);
+         delegated (RFC 8461 section 8.2: both names are aliases of
+         sts-enforce's).
+    txt: () for none.
     """
 
     mode: str = "enforce"
@@ -200,8 +203,25 @@ DOMAINS = [
     Domain("sts-delegated", "enforce, TXT record and policy host are aliases",
            hosts=one(), sts=Sts(web="delegated")),
     Domain("bücher", "a U-label domain with enforce", hosts=one(), sts=Sts()),
-    Domain("sts-new-id", "enforce, changed while the test runs", hosts=one(),
+    # changed while the test runs
+    Domain("sts-new-id", "enforce, then a new policy", hosts=one(),
            sts=Sts()),
+    Domain("sts-refreshed", "enforce, then a new policy that nobody asks for",
+           hosts=one(), sts=Sts()),
+    Domain("sts-purged", "enforce, then nothing at all", hosts=one(),
+           sts=Sts()),
+    *(Domain(f"kept-{how}", f"enforce, then somebody {what}",
+             "signed" if how == "bogus" else "unsigned",
+             hosts=one(smtp="wrong-name"), sts=Sts())
+      for how, what in (
+          ("absent", "removes the TXT record"),
+          ("bogus", "breaks the TXT record's signature"),
+          ("nxdomain", "denies that the domain exists"),
+          ("null-mx", "says that it takes no mail"),
+          ("refused", "shoots the policy host down"),
+          ("404", "removes the policy file"),
+          ("impostor", "takes the policy host over"),
+          ("invalid", "breaks the policy file"))),
     # policy hosts that fail; the MX host's certificate is of another name, so
     # that mail is only delivered if no policy is in force
     *(Domain(f"web-{web}", f"enforce, but its policy host: {about}",

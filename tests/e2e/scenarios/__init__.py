@@ -1,0 +1,12 @@
+"""The cases that stop, kill or reconfigure things, by subject.
+
+Each scenario is a function of a Bench and starts without a daemon; it raises
+AssertionError, or TimeoutError, if something is not as it should be, and
+Skipped where it cannot run.
+"""
+
+from . import (administration, answers, disk, memory, processes, resolvers)
+
+SUBJECTS = (answers, processes, resolvers, memory, disk, administration)
+SCENARIOS = [scenario for subject in SUBJECTS
+             for scenario in subject.SCENARIOS]

@@ -1,0 +1,128 @@
+"""The commands beside the daemon: query, cache, check-config."""
+
+import dataclasses
+import json
+import subprocess
+
+import world
+from cases import NONE, secure
+from checks import DANE, STS, equal, found_in
+from daemon import ask
+from sender import SOCKET
+from testnet import wait_for
+
+PURGE_LIMIT = 5  # seconds; 2 are promised
+UNPRIVILEGED = {"user": "nobody", "group": "nogroup", "extra_groups": []}
+
+
+def query_command(bench):
+    """postern-policy query prints the reply first, and says why."""
+    daemon = bench.daemon("query")
+    for domain, expected in ((STS, secure("mx.sts-enforce.test")),
+                             (DANE, "OK dane-only")):
+        found = daemon.command("query", domain)
+        equal(found.returncode, 0, f"exit status of query {domain}")
+        assert expected in found.stdout, \
+            f"query {domain}: no {expected!r} in {found.stdout!r}"
+        assert f"mx.{domain}" in found.stdout, "the MX host is not named"
+
+
+def cache_command(bench):
+    """list, show and purge beside the daemon, which follows a purge."""
+    domain = world.BY_NAME["sts-purged"]
+    with bench.daemon("purged") as daemon:
+        for name in (domain.fqdn, STS):
+            equal(ask(name), secure("mx." + name), "reply")
+        bench.internet.publish(dataclasses.replace(domain, sts=None))
+        listed = daemon.command("cache", "list")
+        for name in (domain.fqdn, STS):
+            found_in(rf"(?m)^{name} +enforce +\d", listed.stdout, "list")
+        lines = daemon.command("cache", "list", "--json").stdout.splitlines()
+        equal([(one["domain"], one["mode"]) for one in map(json.loads, lines)],
+              [(STS, "enforce"), (domain.fqdn, "enforce")], "list --json")
+        shown = daemon.command("cache", "show", domain.fqdn)
+        found_in(rf"mx +mx\.{domain.fqdn}\n", shown.stdout, "show")
+        equal(daemon.remembered(domain.fqdn)["mx"], ["mx." + domain.fqdn],
+              "show --json")
+        equal(daemon.command("cache", "show", DANE).returncode, 1,
+              "exit status of show for a stranger")
+
+        equal(ask(domain.fqdn + ":587"), secure("mx." + domain.fqdn),
+              "reply while it is remembered")
+        purged = daemon.command("cache", "purge", domain.fqdn, "--json")
+        equal((purged.returncode, purged.stdout), (0, '{"purged":1}\n'),
+              "purge")
+        wait_for(lambda: ask(domain.fqdn) == NONE, PURGE_LIMIT,
+                 "the purge in the daemon")
+        equal(ask(domain.fqdn + ":587"), NONE, "another port, too")
+        equal(daemon.command("cache", "purge", domain.fqdn).returncode, 1,
+              "exit status of the second purge")
+        assert daemon.remembered(STS), "the other policy is gone"
+        daemon.command("cache", "purge", "--all")
+        assert not daemon.remembered(STS), "purge --all left a policy"
+        wait_for(lambda: "event=purged domain=(all)" in daemon.text(),
+                 PURGE_LIMIT, "the purge of all in the daemon")
+        equal(ask(STS), secure("mx." + STS), "reply after the purge of all")
+
+
+def cache_command_without_rights(bench):
+    """Somebody else is refused, with the file's name, and harms nothing."""
+    binary = bench.internet.folder / "postern-policy"
+    binary.touch()
+    subprocess.run(["mount", "--bind", bench.binary, binary], check=True)
+    with bench.daemon("rights") as daemon:
+        equal(ask(STS), secure("mx." + STS), "reply")
+        daemon.binary = binary
+        for words in (["list"], ["show", STS], ["purge", STS]):
+            found = daemon.command("cache", *words, **UNPRIVILEGED)
+            equal((found.returncode, found.stdout), (2, ""),
+                  f"cache {words[0]} by somebody else")
+            found_in(str(daemon.policy_file()), found.stderr, words[0])
+            found_in("as root", found.stderr, words[0])
+        daemon.binary = bench.binary
+        assert daemon.remembered(STS), "the policy is gone"
+        # what they may read, they still may not purge
+        daemon.cache.chmod(0o755)
+        daemon.policy_file().chmod(0o644)
+        daemon.binary = binary
+        found = daemon.command("cache", "purge", STS, **UNPRIVILEGED)
+        equal(found.returncode, 2, "purge of a readable file")
+        daemon.binary = bench.binary
+        assert daemon.remembered(STS), "the policy is gone"
+
+
+def check_config(bench):
+    """Prints what main.cf needs; names what is wrong, and where."""
+    daemon = bench.daemon("check", milter__listen=f"unix:{SOCKET.parent}/"
+                          "milter.sock")
+    checked = daemon.command("check-config")
+    found_in(r"(?m)^  smtpd_milters = \{ unix:postern/milter\.sock, "
+             r"default_action=accept, connect_timeout=2s, command_timeout=2s "
+             r"\}$", checked.stdout, "the milter's line")
+    found_in(r"(?m)^  smtp_tls_policy_maps = "
+             r"socketmap:unix:postern/policy\.sock:policy$", checked.stdout,
+             "the map's line")
+    equal((checked.returncode, checked.stderr), (0, ""), checked.stdout)
+
+    daemon.configure(cache__directory="/no/such/folder")
+    checked = daemon.command("check-config")
+    equal(checked.returncode, 1, "exit status without a cache directory")
+    found_in("(?m)^warning: cache.directory: /no/such/folder ", checked.stdout,
+             "the warning")
+
+    overrides = daemon.log.with_suffix(".overrides")
+    overrides.write_text("# fine\nexample.com nonsense\n")
+    daemon.configure(policy__overrides=overrides)
+    checked = daemon.command("check-config")
+    equal(checked.returncode, 2, "exit status with bad overrides")
+    found_in(f"{overrides}:2: 'nonsense'", checked.stderr, "the error")
+
+    daemon.configure(policy__lisen="unix:/x")
+    checked = daemon.command("check-config")
+    equal(checked.returncode, 2, "exit status with an unknown key")
+    found_in(rf"{daemon.config}:\d+: .*policy\.listen", checked.stderr,
+             "the error")
+
+
+SCENARIOS = [query_command, cache_command, cache_command_without_rights,
+             check_config]
