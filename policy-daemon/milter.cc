@@ -49,6 +49,9 @@ namespace {
 // All smtpd(8) processes may connect at once; libmilter's own is 20.
 constexpr int kBacklog = 4096;
 constexpr size_t kMaxNextHops = 8;
+// Longer than any SMTP session is silent (smtpd_timeout is 300 s); libmilter's
+// own two hours would let a stuck client keep one of its few workers.
+constexpr int kIdleSeconds = 600;
 
 // Names of the filter and of its macros; libmilter takes no const.
 char filter_name[] = "postern";
@@ -165,6 +168,7 @@ Result<std::unique_ptr<Milter>> Milter::Start(int listening_fd,
   if (smfi_register(FilterDescription()) != MI_SUCCESS ||
       smfi_setconn(connection.data()) != MI_SUCCESS ||
       smfi_setbacklog(kBacklog) != MI_SUCCESS ||
+      smfi_settimeout(kIdleSeconds) != MI_SUCCESS ||
       smfi_opensocket(false) != MI_SUCCESS) {
     close(fd);
     return CannotStart("libmilter refuses (see its lines in syslog)");
