@@ -158,7 +158,7 @@ class Daemon:
         self.process.wait()
 
     def __enter__(self):
-        return self.start()
+        return self if self.process else self.start()
 
     def __exit__(self, *_):
         if self.process and self.process.poll() is None:

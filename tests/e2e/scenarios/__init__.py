@@ -5,8 +5,10 @@ AssertionError, or TimeoutError, if something is not as it should be, and
 Skipped where it cannot run.
 """
 
-from . import (administration, answers, disk, memory, processes, resolvers)
+from . import (administration, answers, configuration, disk, memory, processes,
+               resolvers, service)
 
-SUBJECTS = (answers, processes, resolvers, memory, disk, administration)
+SUBJECTS = (answers, processes, resolvers, memory, disk, administration,
+            configuration, service)
 SCENARIOS = [scenario for subject in SUBJECTS
              for scenario in subject.SCENARIOS]
