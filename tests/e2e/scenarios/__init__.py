@@ -5,10 +5,10 @@ AssertionError, or TimeoutError, if something is not as it should be, and
 Skipped where it cannot run.
 """
 
-from . import (administration, answers, configuration, disk, memory, processes,
-               resolvers, service)
+from . import (administration, answers, blocking, configuration, disk, memory,
+               processes, resolvers, service)
 
 SUBJECTS = (answers, processes, resolvers, memory, disk, administration,
-            configuration, service)
+            configuration, service, blocking)
 SCENARIOS = [scenario for subject in SUBJECTS
              for scenario in subject.SCENARIOS]
