@@ -15,6 +15,7 @@ import world
 
 SPOOL = pathlib.Path("/var/spool/postfix")
 SOCKET = SPOOL / "postern/policy.sock"
+SMTPD = ("127.0.0.1", 10025)
 POLICY_MAP = "socketmap:unix:postern/policy.sock:policy"
 # smtp_tls_dane_insecure_mx_policy: the default of Postfix 3.7.13 and later;
 # Debian 12's 3.7.11 would take `dane` for an unsigned MX set as `may`.
@@ -60,6 +61,7 @@ class Sender:
         services = pathlib.Path("/usr/share/postfix/master.cf.dist")
         lines = services.read_text().splitlines()
         lines = [l for l in lines if l.split()[:2] != ["smtp", "inet"]]
+        lines.append(f"{SMTPD[0]}:{SMTPD[1]} inet n - y - - smtpd")
         (target / "master.cf").write_text("\n".join(lines) + "\n")
         (target / "main.cf").write_text(MAIN_CF.format(
             host=world.SENDER, sender=world.SENDER_DOMAIN,

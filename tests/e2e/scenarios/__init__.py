@@ -6,9 +6,9 @@ Skipped where it cannot run.
 """
 
 from . import (administration, answers, blocking, configuration, disk, memory,
-               processes, resolvers, service)
+               milter, processes, resolvers, service)
 
 SUBJECTS = (answers, processes, resolvers, memory, disk, administration,
-            configuration, service, blocking)
+            configuration, service, milter, blocking)
 SCENARIOS = [scenario for subject in SUBJECTS
              for scenario in subject.SCENARIOS]

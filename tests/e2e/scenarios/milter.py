@@ -1,0 +1,169 @@
+"""The milter: policies are known before smtp(8) asks, and mail always flows."""
+
+import contextlib
+import re
+import signal
+import smtplib
+import socket
+import struct
+import subprocess
+import time
+
+import world
+from cases import secure
+from checks import DANE, STS, equal, found_in
+from daemon import ask
+from sender import SMTPD, SOCKET
+from testnet import wait_for
+
+MILTER = SOCKET.with_name("milter.sock")
+WARM_UP_LIMIT = 10  # seconds
+SESSION_LIMIT = 8  # with a daemon that hangs; 2 + 2 are in main.cf
+STARTED = 'postern_warm_ups_total{result="started"}'
+LOOKUPS = "postern_lookup_seconds_count"
+FROM_MEMORY = "postern_answers_from_memory_total"
+GARBAGE = ["<@>", "<a@>", "<@b>", "<a@b@c>", "<a@..>", "<a@.test>", "<\"\">",
+           "<a@" + "x" * 300 + ".test>", "<a@[192.0.2.100]>", "<a@[::1]>",
+           "<a@[IPv6:2001:db8::100]>", "<a@unix:/x>", "<a@b:99999>",
+           "<" + "a" * 2000 + "@b.test>", "<a b@c.test>", "a{rcpt_host}@b",
+           "<\\@b.test>", "<a@-b-.test>", "<a@b_c.test>", "<a@\x7f.test>"]
+
+
+def with_milter(bench, name):
+    """A Daemon with a milter; Postfix has the line that check-config prints."""
+    daemon = bench.daemon(name, milter__listen=f"unix:{MILTER}")
+    advice = daemon.command("check-config").stdout
+    line = found_in("(?m)^ +(smtpd_milters = .*)$", advice, "check-config")[1]
+    subprocess.run(["postconf", "-e", line], check=True)
+    return daemon
+
+
+class Session:
+    """An SMTP session with Postfix's smtpd."""
+
+    def __init__(self):
+        self.smtp = smtplib.SMTP(*SMTPD, timeout=30)
+        self.expect(250, *self.smtp.ehlo("client.test"))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.smtp.close()
+
+    def expect(self, wanted, code, text):
+        assert code == wanted, f"expected {wanted}, got {code} {text!r}"
+
+    def envelope(self, recipient):
+        self.expect(250, *self.smtp.mail("sender@" + world.SENDER_DOMAIN))
+        self.expect(250, *self.smtp.rcpt(recipient))
+        self.expect(354, *self.smtp.docmd("DATA"))
+
+    def message(self):
+        self.smtp.send(b"Subject: test\r\n\r\nHello\r\n.\r\n")
+        self.expect(250, *self.smtp.getreply())
+
+
+def submit(recipient):
+    """One message; returns how many seconds it took."""
+    started = time.monotonic()
+    with Session() as session:
+        session.envelope(recipient)
+        session.message()
+    return time.monotonic() - started
+
+
+def warm_up(bench):
+    """The lookup runs at RCPT; what smtp(8) asks is in memory."""
+    with with_milter(bench, "warm") as daemon, Session() as session:
+        recipients = []
+        for number, domain in enumerate((DANE, STS), start=1):
+            recipients.append("warm@" + domain)
+            session.envelope(recipients[-1])
+            wait_for(lambda: daemon.metric(STARTED) == number, WARM_UP_LIMIT,
+                     f"the warm-up of {domain}")
+            wait_for(lambda: daemon.metric("postern_lookups_in_flight") == 0,
+                     WARM_UP_LIMIT, f"the lookup of {domain}")
+            equal(daemon.metric(FROM_MEMORY), number - 1, "hits before DATA")
+            session.message()
+            delivery = bench.wait(recipients[-1])
+            equal((delivery.status, delivery.tls), ("sent", "Verified"),
+                  f"mail to {domain}")
+            equal(daemon.metric(LOOKUPS), number, "lookups")
+            equal(daemon.metric(FROM_MEMORY), number, "hits")
+        # mail that smtp(8) never sees is no reason for a lookup
+        session.envelope("user@" + world.SENDER_DOMAIN)
+        session.message()
+        session.envelope(recipients[0])
+        session.message()
+        wait_for(lambda: daemon.metric(
+            'postern_warm_ups_total{result="known"}') == 1, WARM_UP_LIMIT,
+            "the recipient that is known")
+        equal(daemon.metric(STARTED), 2, STARTED)
+
+
+def mail_flows_without_the_milter(bench):
+    """kill -9, then SIGSTOP: smtpd accepts; smtp(8) delivers afterwards."""
+    recipients = {how: f"{how}@dane-ta.test" for how in ("killed", "stopped")}
+    with with_milter(bench, "nomilter") as daemon:
+        daemon.kill()
+        seconds = submit(recipients["killed"])
+        assert seconds < SESSION_LIMIT, f"it took {seconds:.1f} s"
+        found_in(r"connect to Milter service unix:postern/milter\.sock",
+                 bench.log.text(), "Postfix's log")
+        equal(bench.wait(recipients["killed"]).status, "deferred", "mail")
+        daemon.start()
+        daemon.process.send_signal(signal.SIGSTOP)
+        try:
+            seconds = submit(recipients["stopped"])
+        finally:
+            daemon.process.send_signal(signal.SIGCONT)
+        assert 1 < seconds < SESSION_LIMIT, f"it took {seconds:.1f} s"
+        subprocess.run(["postqueue", "-f"], check=True)
+        for how, recipient in recipients.items():
+            wait_for(lambda: bench.log.delivery(recipient, "sent"), 15,
+                     f"the mail of the daemon {how}")
+
+
+def packet(command, data=b""):
+    return struct.pack("!I", len(data) + 1) + command + data
+
+
+def milter_garbage(bench):
+    """Recipients and bytes of any kind do no harm."""
+    with with_milter(bench, "garbage") as daemon:
+        with Session() as session:
+            for recipient in GARBAGE:
+                session.smtp.docmd("RSET")
+                session.smtp.mail("sender@" + world.SENDER_DOMAIN)
+                session.smtp.docmd("RCPT", "TO:" + recipient)
+                session.smtp.rcpt("user@" + world.SENDER_DOMAIN)
+                session.expect(354, *session.smtp.docmd("DATA"))
+                session.message()
+        negotiate = packet(b"O", struct.pack("!III", 6, 0x1ff, 0x1fffff))
+        next_hops = [b"", b"a" * 5000, b"\xff\xfe.test", b"[", b"]:", b"a b",
+                     b"[mx.none.test]:smtp", b", , ,", b"a," * 2000,
+                     b"\r\n.test"]
+        for bytes_ in (
+                b"nonsense", bytes(100), packet(b"R", b"<a@b>\0"),
+                b"\xff\xff\xff\xffO", packet(b"X"), negotiate + bytes(9),
+                negotiate + packet(b"D", b"R{rcpt_host}"),
+                *(negotiate + packet(b"D", b"R{rcpt_host}\0" + host +
+                                     b"\0{rcpt_mailer}\0smtp\0") +
+                  packet(b"R", b"<a@b>\0") + packet(b"T") + packet(b"Q")
+                  for host in next_hops)):
+            client = socket.socket(socket.AF_UNIX)
+            client.connect(str(MILTER))
+            with client, contextlib.suppress(OSError):
+                client.sendall(bytes_)
+        daemon.check_alive()
+        started = daemon.metric(STARTED)
+        submit("after@sts-two.test")
+        wait_for(lambda: daemon.metric(STARTED) > started, WARM_UP_LIMIT,
+                 "a warm-up after all that")
+        equal(ask("sts-two.test"), secure("mx1.sts-two.test",
+                                          "mx2.sts-two.test"), "reply")
+        assert not re.search("level=error", daemon.text()), daemon.text()
+
+
+SCENARIOS = [warm_up, mail_flows_without_the_milter, milter_garbage]
