@@ -1,10 +1,11 @@
 #!/usr/bin/python3
-"""drip_server.py TLS_FOLDER: policy hosts that never finish.
+"""drip_server.py TLS_FOLDER HEALTHY: policy hosts that never finish.
 
 Takes any number of TLS connections on port 443 with the certificates that
 internet.py made, reads the request, and answers one byte a second. What it
 stands for: 1,000 hostile or broken policy hosts, each of which a policy daemon
-must wait for without making anybody else wait.
+must wait for without making anybody else wait. Hosts of the domains numbered
+HEALTHY and up are sound: they serve their policy at once.
 
 Contract: prints `dripping N` once a second, N being the open connections. Runs
 until killed. The bytes are spread over the second: on two cores this program
@@ -21,6 +22,9 @@ from pathlib import Path
 SLICES = 500    # a second's bytes are sent in so many groups
 HEADER = (b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
           b"Content-Length: 60000\r\n\r\n")
+POLICY = (b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+          b"Connection: close\r\n\r\n"
+          b"version: STSv1\nmode: enforce\nmx: mx.%s\nmax_age: 604800\n")
 
 
 def new_context(folder, number=0):
@@ -30,8 +34,9 @@ def new_context(folder, number=0):
 
 
 class DripServer:
-    def __init__(self, folder):
+    def __init__(self, folder, healthy):
         self.folder = folder
+        self.healthy = healthy
         self.contexts = {}      # by certificate number
         self.clients = {}       # writer -> position in the answer
 
@@ -45,9 +50,14 @@ class DripServer:
 
     async def serve(self, reader, writer):
         try:
-            await reader.readuntil(b"\r\n\r\n")
-            self.clients[writer] = 0
-            await reader.read()     # returns when the client gives up
+            request = await reader.readuntil(b"\r\n\r\n")
+            host = re.search(rb"\r\n[Hh]ost: mta-sts\.(s(\d+)[\w.]*)", request)
+            if host and int(host[2]) >= self.healthy:
+                writer.write(POLICY % host[1])
+                await writer.drain()
+            else:
+                self.clients[writer] = 0
+                await reader.read()     # returns when the client gives up
         except (OSError, asyncio.IncompleteReadError):
             pass
         self.clients.pop(writer, None)
@@ -72,7 +82,7 @@ class DripServer:
 
 
 async def main():
-    server = DripServer(Path(sys.argv[1]))
+    server = DripServer(Path(sys.argv[1]), int(sys.argv[2]))
     context = new_context(server.folder)
     context.sni_callback = server.choose_certificate
     await asyncio.start_server(server.serve, ["0.0.0.0", "::"], 443,

@@ -81,6 +81,18 @@ class Internet:
         process.terminate()
         process.wait()
 
+    def kill(self, name):
+        """Without a chance to clean up."""
+        self.processes[name].kill()
+        self.processes[name].wait()
+
+    def pin(self, name, cpu):
+        """From now on it has this core, its threads and children, too."""
+        pid = self.pid(name)
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        for one in (pid, *children.split()):
+            run("taskset", "-apc", cpu, one)
+
     def freeze_resolver(self):
         """From now on questions are taken and never answered."""
         self.processes["unbound"].send_signal(signal.SIGSTOP)

@@ -18,6 +18,8 @@
 // it was to be sent. What is unanswered at the end counts as if it had been
 // answered then. `late_*` is how late this program itself was.
 //
+// SIGTERM ends the run before its time; the result is printed.
+//
 // Limits: one thread. When it is busier than the server it measures itself;
 // compare the server's cpu_seconds with elapsed_seconds to tell.
 
@@ -26,6 +28,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cmath>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
@@ -79,6 +82,8 @@ struct Options {
   bool realtime = false;
   std::vector<int> pids;
 };
+
+volatile sig_atomic_t stopped = 0;
 
 int64_t Now() {
   return std::chrono::steady_clock::now().time_since_epoch() /
@@ -251,6 +256,7 @@ class Load {
   void StartTimer();
   void OnTimer();
   void SetTimer();
+  bool MayScheduleAnother() const;
   void CountUnanswered();
 
   // False: nothing is left to send.
@@ -267,7 +273,7 @@ class Load {
   int busy_ = 0;  // connections that wait for a reply
   int timer_ = -1;
   int64_t next_at_ = 0;            // when the next is to be sent
-  bool exhausted_ = false;         // no more requests
+  size_t scheduled_ = 0;           // so many were to be sent
   std::vector<Connection*> free_;  // in the open loop
   std::deque<int64_t> waiting_;    // for a free connection
   Histogram latency_;
@@ -337,7 +343,10 @@ void Load::Poll(int64_t until) {
 }
 
 bool Load::IsDone() const {
-  return busy_ == 0 && (options_.rate == 0 || exhausted_ || free_.empty());
+  if (stopped) return true;
+  if (busy_ > 0) return false;
+  bool all_closed = free_.empty();
+  return options_.rate == 0 || !MayScheduleAnother() || all_closed;
 }
 
 void Load::StartTimer() {
@@ -361,9 +370,10 @@ void Load::OnTimer() {
   uint64_t expirations;
   if (read(timer_, &expirations, sizeof(expirations)) < 0) return;
   int64_t now = Now();
-  for (; next_at_ <= now && !exhausted_;
+  for (; next_at_ <= now && MayScheduleAnother();
        next_at_ += Nanoseconds(1 / options_.rate)) {
     late_.Record(now - next_at_);
+    ++scheduled_;
     if (free_.empty()) {
       waiting_.push_back(next_at_);
     } else {
@@ -372,7 +382,11 @@ void Load::OnTimer() {
       if (!SendNext(*connection, next_at_)) free_.push_back(connection);
     }
   }
-  if (!exhausted_) SetTimer();
+  if (MayScheduleAnother()) SetTimer();
+}
+
+bool Load::MayScheduleAnother() const {
+  return !options_.once || scheduled_ < source_.size();
 }
 
 // Or who makes a server wait would look good.
@@ -390,8 +404,7 @@ void Load::CountUnanswered() {
 
 bool Load::SendNext(Connection& connection, int64_t sent_at) {
   std::string_view request = source_.Next();
-  exhausted_ = request.empty();
-  if (exhausted_) return false;
+  if (request.empty()) return false;
   connection.sent_at = sent_at;
   connection.busy = true;
   ++busy_;
@@ -555,6 +568,7 @@ Options ParseOptions(int argc, char** argv) {
 int main(int argc, char** argv) {
   Options options = ParseOptions(argc, argv);
   RaiseFileLimit();
+  std::signal(SIGTERM, [](int) { stopped = 1; });
   if (options.realtime) {
     // Where that is not allowed, late_p99_us tells.
     sched_param priority = {};
