@@ -5,15 +5,13 @@ import os
 import pathlib
 import pwd
 import resource
-import select
+import shutil
 import signal
 import socket
 import stat
-import subprocess
 
-import world
 from cases import NONE, secure
-from checks import DANE, STS, equal, found_in
+from checks import DANE, STS, Skipped, equal, found_in
 from daemon import METRICS, STOP_LIMIT, Client, ask
 from sender import SOCKET
 from testnet import wait_for
@@ -41,17 +39,22 @@ class NotifySocket:
 
 def socket_activation(bench):
     """systemd's sockets are taken over; systemd hears what happens."""
+    if not shutil.which("systemd-socket-activate"):
+        raise Skipped("systemd-socket-activate is not installed")
     path = SOCKET.with_name("activated.sock")
+    milter = SOCKET.with_name("activated-milter.sock")
     notify_path = bench.internet.folder / "notify"
     notify = NotifySocket(notify_path)
     daemon = bench.daemon("activated", policy__listen=f"unix:{SOCKET}.unused",
                           policy__metrics_listen=None)
     daemon.launch(prefix=[
         "systemd-socket-activate", "--listen", path, "--listen", METRICS,
-        "--fdname=policy:metrics", f"--setenv=NOTIFY_SOCKET={notify_path}",
+        "--listen", milter, "--fdname=policy:metrics:milter",
+        f"--setenv=NOTIFY_SOCKET={notify_path}",
         "--setenv=WATCHDOG_USEC=200000"])
     with daemon:
-        wait_for(path.exists, NOTIFY_LIMIT, "systemd's socket")
+        wait_for(lambda: f"Listening on {milter} as" in daemon.text(),
+                 NOTIFY_LIMIT, "systemd's sockets")
         equal(ask(DANE, path=path), "OK dane-only", "reply")
         daemon.wait_ready()
         notify.wait("READY=1")
@@ -60,6 +63,8 @@ def socket_activation(bench):
         assert not pathlib.Path(f"{SOCKET}.unused").exists(), \
             "policy.listen was opened beside systemd's socket"
         equal(daemon.metric("postern_connections_total"), 1, "connections")
+        found_in(f"event=listening socket=unix:{milter} for=milter",
+                 daemon.text(), "the log")
         daemon.reload()
         lines = notify.wait("RELOADING=1")
         found_in(r"MONOTONIC_USEC=\d{4,}", "\n".join(lines), "the message")
