@@ -4,6 +4,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
 #include <ctime>
 #include <filesystem>
 
@@ -60,6 +61,7 @@ constexpr size_t kMaxUnwrittenBytes = 64 << 20;
 constexpr int kBusyTimeoutMs = 2000;
 constexpr int kPageSize = 4096;
 constexpr int64_t kVisitPage = 1000;
+constexpr int64_t kTakenOverAtOnce = 1000;
 
 int64_t Number(WallTime time) { return time.time_since_epoch().count(); }
 WallTime Time(int64_t seconds) { return WallTime(Seconds(seconds)); }
@@ -181,6 +183,21 @@ StsMemory ReadRow(const Statement& row) {
   return memory;
 }
 
+// A path as part of a URI of SQLite's.
+std::string UriPath(const std::string& path) {
+  std::string text;
+  for (const char c : path) {
+    if (c == '%' || c == '?' || c == '#') {
+      char escaped[4];
+      std::snprintf(escaped, sizeof escaped, "%%%02X", c);
+      text += escaped;
+    } else {
+      text += c;
+    }
+  }
+  return text;
+}
+
 std::string Stamp() {
   const std::time_t now = std::time(nullptr);
   std::tm utc{};
@@ -214,6 +231,9 @@ struct PolicyFile::State {
   std::unique_ptr<Statement> find;
   std::unique_ptr<Statement> put;
   std::unique_ptr<Statement> remove;
+  bool read_only = false;    // it can be read, but not written now
+  bool taking_over = false;  // a fault of the new file is not set aside, too
+  std::string set_aside_as;  // to be taken over once there is a file again
   bool in_transaction = false;
   bool full = false;     // no room for newcomers
   int64_t policies = 0;  // rows, without what is unwritten
@@ -228,11 +248,14 @@ struct PolicyFile::State {
   void OpenAnyhow();
   // `code` CORRUPT or NOTADB asks for the file to be set aside.
   Status OpenOnce(int* code);
-  Status Migrate(int* code);
+  // The version of the file's schema; an Error if it is not ours.
+  Result<int64_t> Identify(int* code);
+  bool Migrate(int64_t version);
+  void OpenToRead();
   void Prepare();
   void Close();
   void SetAside(const std::string& why);
-  void TakeOver(const std::string& from);
+  void TakeOver();
   bool Recount();
 
   // --- reading and writing ---
@@ -245,6 +268,9 @@ struct PolicyFile::State {
   // The transaction has failed.
   void KeepBegun();
   void MakeRoomForFailures();
+  // The number of rows gone; nullopt: it failed.
+  std::optional<int64_t> Delete(const char* sql, int64_t value);
+  void Commit();
   // Logs, counts, and sets a corrupt file aside.
   void Failed(const char* what, int code);
 };
@@ -254,12 +280,37 @@ void PolicyFile::State::OpenAnyhow() {
   const auto size = std::filesystem::file_size(settings.path, none);
   int code = SQLITE_OK;
   // SQLite would take it for a new database: an emptied file must not pass
-  // for a first start.
-  if (!none && size == 0) return SetAside("the file is empty");
+  // for a first start. (One byte is nothing to it, too.)
+  if (!none && size <= 1) return SetAside("the file is empty");
   const Status opened = OpenOnce(&code);
-  if (opened) return;
+  if (opened) return TakeOver();
   if (IsCorrupt(code)) return SetAside(opened.error().message);
   Failed(opened.error().message.c_str(), code);
+  OpenToRead();
+}
+
+// A disk that takes nothing (full, read-only) must not cost what is on it:
+// without shared memory beside the file, else without its log.
+void PolicyFile::State::OpenToRead() {
+  for (const char* how : {"?mode=rw", "?mode=ro&immutable=1"}) {
+    sqlite3* opened = nullptr;
+    const std::string uri = "file:" + UriPath(settings.path) + how;
+    const int code = sqlite3_open_v2(
+        uri.c_str(), &opened,
+        SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI, nullptr);
+    db.reset(opened);
+    sqlite3_db_config(opened, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+    if (code == SQLITE_OK &&
+        Execute(opened,
+                "PRAGMA locking_mode = EXCLUSIVE; PRAGMA query_only = ON") ==
+            SQLITE_OK &&
+        Pragma(opened, "PRAGMA user_version") == kVersion && Recount()) {
+      Prepare();
+      read_only = true;
+      return;
+    }
+    Close();
+  }
 }
 
 Status PolicyFile::State::OpenOnce(int* code) {
@@ -279,53 +330,65 @@ Status PolicyFile::State::OpenOnce(int* code) {
   sqlite3_busy_timeout(opened, kBusyTimeoutMs);
   // What is wrong with it must still be there when it has been set aside.
   sqlite3_db_config(opened, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  // Before anything is written: it may be somebody else's.
+  const Result<int64_t> version = Identify(code);
+  if (!version) {
+    Close();
+    return version.error();
+  }
   // A commit is synced: FULL, where WAL's default would wait for a checkpoint.
   if (Execute(opened,
               "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
               "PRAGMA cache_size = -16384;") != SQLITE_OK)
     return fail("cannot use");
   chmod(path.c_str(), 0640);
-  const Status migrated = Migrate(code);
-  if (!migrated) {
-    Close();
-    return migrated.error();
+  if (*version < kVersion && !Migrate(*version)) return fail("cannot upgrade");
+  const bool usable =
+      Execute(opened, "DELETE FROM purged") == SQLITE_OK && Recount();
+  if (!usable) {
+    const Error error = fail("cannot use");
+    // Our own tables are not there.
+    if (*code == SQLITE_ERROR) *code = SQLITE_CORRUPT;
+    return error;
   }
-  if (Execute(opened, "DELETE FROM purged") != SQLITE_OK)
-    return fail("cannot write");
-  if (!Recount()) return fail("cannot read");
   Prepare();
   data_version = Pragma(opened, "PRAGMA data_version").value_or(0);
   return Done{};
 }
 
-Status PolicyFile::State::Migrate(int* code) {
-  sqlite3* const handle = db.get();
-  const auto fail = [&](const std::string& what) {
-    *code = sqlite3_errcode(handle);
-    return Error{what + " " + settings.path + ": " + sqlite3_errmsg(handle)};
-  };
-  const auto version = Pragma(handle, "PRAGMA user_version");
-  const auto application = Pragma(handle, "PRAGMA application_id");
-  const auto tables = Pragma(handle, "SELECT count(*) FROM sqlite_master");
-  if (!version || !application || !tables) return fail("cannot read");
-  const bool fresh = *tables == 0 && *application == 0;
-  if ((!fresh && *application != kApplicationId) || *version > kVersion) {
-    *code = SQLITE_NOTADB;
-    return Error{*application == kApplicationId
-                     ? settings.path + " is of a newer version of Postern"
-                     : settings.path + " is not a policy file"};
+Result<int64_t> PolicyFile::State::Identify(int* code) {
+  // One after the other: a later success would hide the error of an earlier.
+  const auto read = [&](const char* sql) { return Pragma(db.get(), sql); };
+  const auto version = read("PRAGMA user_version");
+  const auto application =
+      version ? read("PRAGMA application_id") : std::nullopt;
+  const auto tables =
+      application ? read("SELECT count(*) FROM sqlite_master") : std::nullopt;
+  if (!tables) {
+    *code = sqlite3_errcode(db.get());
+    return Error{"cannot read " + settings.path + ": " +
+                 sqlite3_errmsg(db.get())};
   }
-  if (*version == kVersion) return Done{};
+  const bool fresh = *tables == 0 && *application == 0;
+  if ((fresh || *application == kApplicationId) && *version <= kVersion)
+    return *version;
+  *code = SQLITE_NOTADB;
+  return Error{settings.path + (*application == kApplicationId
+                                    ? " is of a newer version of Postern"
+                                    : " is not a policy file")};
+}
+
+bool PolicyFile::State::Migrate(int64_t version) {
   std::string sql = "BEGIN IMMEDIATE;";
-  for (int64_t step = *version; step < kVersion; ++step)
+  for (int64_t step = version; step < kVersion; ++step)
     sql += kMigrations[static_cast<size_t>(step)];
   sql += "PRAGMA application_id = " + std::to_string(kApplicationId) +
          ";PRAGMA user_version = " + std::to_string(kVersion) + ";COMMIT;";
-  if (Execute(handle, sql.c_str()) != SQLITE_OK) return fail("cannot upgrade");
-  if (!fresh)
+  if (Execute(db.get(), sql.c_str()) != SQLITE_OK) return false;
+  if (version > 0)
     Log(LogLevel::kInfo, "policy_file_upgraded",
-        {{"file", settings.path}, {"from", *version}, {"to", kVersion}});
-  return Done{};
+        {{"file", settings.path}, {"from", version}, {"to", kVersion}});
+  return true;
 }
 
 void PolicyFile::State::Prepare() {
@@ -345,10 +408,13 @@ void PolicyFile::State::Close() {
   remove.reset();
   db.reset();
   in_transaction = false;
+  read_only = false;
 }
 
 void PolicyFile::State::SetAside(const std::string& why) {
   Close();
+  // What the open transaction held is not on disk.
+  KeepBegun();
   const std::string& path = settings.path;
   std::string aside = path + ".unreadable-" + Stamp();
   for (int n = 2; std::filesystem::exists(aside); ++n)
@@ -367,10 +433,11 @@ void PolicyFile::State::SetAside(const std::string& why) {
        {"effect", "policies that cannot be taken over are fetched anew"},
        {"advice",
         "check the disk; delete the old file when it is not needed"}});
-  // What the open transaction held is not on disk.
-  KeepBegun();
+  set_aside_as = aside;
   int code = SQLITE_OK;
-  if (OpenOnce(&code)) TakeOver(aside);
+  const Status opened = OpenOnce(&code);
+  if (opened) return TakeOver();
+  Failed(opened.error().message.c_str(), SQLITE_CANTOPEN);
 }
 
 void PolicyFile::State::KeepBegun() {
@@ -379,38 +446,58 @@ void PolicyFile::State::KeepBegun() {
     if (!unwritten.contains(domain)) KeepUnwritten(domain, std::move(record));
 }
 
-// Reads what can be read. The values are checked like any other input.
-void PolicyFile::State::TakeOver(const std::string& from) {
+// Reads what can be read of the file that was set aside. The values are
+// checked like any other input.
+void PolicyFile::State::TakeOver() {
+  if (set_aside_as.empty()) return;
+  const std::string from = std::exchange(set_aside_as, "");
+  taking_over = true;
+  // It is older than what waits to be written.
+  Records newer = std::exchange(unwritten, {});
+  unwritten_bytes = 0;
   sqlite3* opened = nullptr;
   sqlite3_open_v2(from.c_str(), &opened,
                   SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
   const Database source(opened);
   sqlite3_db_config(opened, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
-  Statement rows(opened, std::string("SELECT ") + kColumns +
-                             " FROM policies WHERE policy IS NOT NULL");
+  // With this, SQLite reads what is left of a file that was cut off.
+  Execute(opened, "PRAGMA writable_schema = ON");
   int64_t taken = 0;
-  Execute(db.get(), "BEGIN");
-  while (rows.Step()) {
-    StsMemory memory = ReadRow(rows);
-    if (!memory.policy) continue;
-    // It may be wrong in a way that nobody can see: look at it soon.
-    memory.policy->check_at = WallTime{};
-    memory.policy->refetch_at = WallTime{};
-    if (WriteToFile(rows.Text(0), memory)) ++taken;
+  // From both ends to where the fault is.
+  for (const char* order : {"", " DESC"}) {
+    Statement rows(opened, std::string("SELECT ") + kColumns +
+                               " FROM policies WHERE policy IS NOT NULL "
+                               "ORDER BY domain" +
+                               order);
+    while (rows.Step()) {
+      StsMemory memory = ReadRow(rows);
+      if (!memory.policy) continue;
+      // It may be wrong in a way that nobody can see: look at it soon.
+      memory.policy->check_at = WallTime{};
+      memory.policy->refetch_at = WallTime{};
+      Write(rows.Text(0), Record(), std::move(memory));
+      if (++taken % kTakenOverAtOnce == 0) Commit();
+    }
+    if (!rows.failed()) break;
   }
-  Execute(db.get(), "COMMIT");
-  Recount();
+  Commit();
+  for (auto& [domain, record] : newer) KeepUnwritten(domain, std::move(record));
+  if (db) Recount();
+  taking_over = false;
   Log(LogLevel::kWarn, "policies_taken_over",
       {{"from", from}, {"policies", taken}});
 }
 
 bool PolicyFile::State::Recount() {
-  const auto with = Pragma(
-      db.get(), "SELECT count(*) FROM policies WHERE policy IS NOT NULL");
+  // Of all rows, SQLite counts whole pages; those without a policy are few.
+  // To count the ones with a policy, it would look up each: seconds.
+  const auto rows = Pragma(db.get(), "SELECT count(*) FROM policies");
+  // A success would hide the error.
+  if (!rows) return false;
   const auto without =
       Pragma(db.get(), "SELECT count(*) FROM policies WHERE policy IS NULL");
-  if (!with || !without) return false;
-  policies = *with;
+  if (!without) return false;
+  policies = *rows - *without;
   failures = *without;
   policies_gauge.Set(static_cast<double>(policies));
   return true;
@@ -435,7 +522,7 @@ std::optional<Record> PolicyFile::State::Read(const std::string& domain) {
 
 void PolicyFile::State::Write(const std::string& domain, const Record& before,
                               Record after) {
-  if (!unwritten.empty() || !db || beside)
+  if (!unwritten.empty() || !db || beside || read_only)
     return KeepUnwritten(domain, std::move(after));
   if (!in_transaction) {
     const int code = Execute(db.get(), "BEGIN IMMEDIATE");
@@ -447,6 +534,13 @@ void PolicyFile::State::Write(const std::string& domain, const Record& before,
   }
   if (!WriteToFile(domain, after)) {
     const int code = sqlite3_errcode(db.get());
+    // Some faults end the whole transaction: what it held is newer than what
+    // the file holds now.
+    if (sqlite3_get_autocommit(db.get())) {
+      in_transaction = false;
+      KeepBegun();
+      Recount();
+    }
     KeepUnwritten(domain, std::move(after));
     return Failed("write", code);
   }
@@ -505,12 +599,20 @@ void PolicyFile::State::KeepUnwritten(const std::string& domain,
   unwritten[domain] = std::move(record);
 }
 
+std::optional<int64_t> PolicyFile::State::Delete(const char* sql,
+                                                 int64_t value) {
+  Statement drop(db.get(), sql);
+  drop.Bind(1, value).Step();
+  if (drop.failed()) return std::nullopt;
+  return sqlite3_changes64(db.get());
+}
+
 void PolicyFile::State::MakeRoomForFailures() {
-  Statement drop(db.get(),
-                 "DELETE FROM policies WHERE domain IN (SELECT domain FROM "
-                 "policies WHERE policy IS NULL ORDER BY check_at LIMIT ?)");
-  drop.Bind(1, kFailedDroppedAtOnce).Step();
-  failures -= sqlite3_changes64(db.get());
+  const auto dropped = Delete(
+      "DELETE FROM policies WHERE domain IN (SELECT domain FROM policies "
+      "WHERE policy IS NULL ORDER BY check_at LIMIT ?)",
+      kFailedDroppedAtOnce);
+  failures -= dropped.value_or(0);
 }
 
 void PolicyFile::State::Failed(const char* what, int code) {
@@ -524,7 +626,8 @@ void PolicyFile::State::Failed(const char* what, int code) {
          {"reason", why},
          {"effect", "policies are kept in memory until they can be written"},
          {"suppressed", suppressed}});
-  if (IsCorrupt(code)) SetAside(why);
+  // Another process's file is for that process to set aside.
+  if (IsCorrupt(code) && !beside && !read_only && !taking_over) SetAside(why);
 }
 
 PolicyFile::PolicyFile(std::unique_ptr<State> state)
@@ -532,6 +635,7 @@ PolicyFile::PolicyFile(std::unique_ptr<State> state)
 
 PolicyFile::~PolicyFile() {
   Commit();
+  if (!state_->unwritten.empty()) Poll();
   // All is well: fold the log into the file.
   if (state_->db && !state_->beside)
     sqlite3_db_config(state_->db.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0,
@@ -603,16 +707,14 @@ void PolicyFile::PutPolicy(const std::string& domain, StoredPolicy policy,
   const bool full =
       state.full ||
       state.policies >= static_cast<int64_t>(state.settings.max_policies);
-  if (!HasPolicy(before) && full && state.db) {
-    Statement expired(state.db.get(),
-                      "DELETE FROM policies WHERE domain IN (SELECT domain "
-                      "FROM policies WHERE policy IS NOT NULL AND expires_at "
-                      "<= ? LIMIT 1000)");
-    expired.Bind(1, Number(now)).Step();
-    const int64_t freed = sqlite3_changes64(state.db.get());
-    state.policies -= freed;
-    uint64_t suppressed = 0;
+  if (!HasPolicy(before) && full && state.db && !state.read_only) {
+    const auto freed = state.Delete(
+        "DELETE FROM policies WHERE domain IN (SELECT domain FROM policies "
+        "WHERE policy IS NOT NULL AND expires_at <= ? LIMIT 1000)",
+        Number(now));
+    state.policies -= freed.value_or(0);
     if (freed == 0) {
+      uint64_t suppressed = 0;
       if (state.log.Allow(std::chrono::steady_clock::now(), &suppressed))
         Log(LogLevel::kWarn, "policy_not_remembered",
             {{"domain", domain},
@@ -621,6 +723,7 @@ void PolicyFile::PutPolicy(const std::string& domain, StoredPolicy policy,
              {"advice", "raise cache.max_entries or cache.max_bytes"}});
       return;
     }
+    state.full = false;  // measured anew at the next commit
   }
   StsMemory after;
   after.policy = std::move(policy);
@@ -658,14 +761,18 @@ void PolicyFile::Forget(const std::string& domain) {
 
 std::vector<std::string> PolicyFile::Due(WallTime now, size_t limit) {
   std::vector<std::string> domains;
+  // What could not be written is due in the file for ever.
+  for (const auto& [domain, record] : state_->unwritten)
+    if (HasPolicy(record) && record->policy->check_at <= now &&
+        domains.size() < limit)
+      domains.push_back(domain);
   if (!state_->db) return domains;
   for (const char* which : {"NOT NULL", "NULL"}) {
     Statement due(state_->db.get(),
                   std::string("SELECT domain FROM policies WHERE policy IS ") +
                       which + " AND check_at <= ? ORDER BY check_at LIMIT ?");
     due.Bind(1, Number(now)).Bind(2, static_cast<int64_t>(limit));
-    while (due.Step()) {
-      // What could not be written would be due for ever.
+    while (domains.size() < limit && due.Step()) {
       std::string domain = due.Text(0);
       if (!state_->unwritten.contains(domain))
         domains.push_back(std::move(domain));
@@ -678,24 +785,23 @@ std::vector<std::string> PolicyFile::Due(WallTime now, size_t limit) {
   return domains;
 }
 
-void PolicyFile::Commit() {
-  State& state = *state_;
-  if (!std::exchange(state.in_transaction, false)) return;
-  const int code = Execute(state.db.get(), "COMMIT");
+void PolicyFile::Commit() { state_->Commit(); }
+
+void PolicyFile::State::Commit() {
+  if (!std::exchange(in_transaction, false)) return;
+  const int code = Execute(db.get(), "COMMIT");
   if (code != SQLITE_OK) {
-    Execute(state.db.get(), "ROLLBACK");
-    state.KeepBegun();
-    state.Failed("commit", code);
-    if (state.db) state.Recount();
+    Execute(db.get(), "ROLLBACK");
+    KeepBegun();
+    Failed("commit", code);
+    if (db) Recount();
     return;
   }
-  state.begun.clear();
-  const int64_t pages =
-      Pragma(state.db.get(), "PRAGMA page_count").value_or(0) -
-      Pragma(state.db.get(), "PRAGMA freelist_count").value_or(0);
-  state.full =
-      static_cast<uint64_t>(pages) * kPageSize >= state.settings.max_bytes;
-  state.policies_gauge.Set(static_cast<double>(state.policies));
+  begun.clear();
+  const int64_t pages = Pragma(db.get(), "PRAGMA page_count").value_or(0) -
+                        Pragma(db.get(), "PRAGMA freelist_count").value_or(0);
+  full = static_cast<uint64_t>(pages) * kPageSize >= settings.max_bytes;
+  policies_gauge.Set(static_cast<double>(policies));
 }
 
 Status PolicyFile::ForEach(const Visit& visit) {
@@ -748,24 +854,31 @@ std::vector<std::string> PolicyFile::Poll() {
   State& state = *state_;
   std::vector<std::string> domains;
   if (state.beside) return domains;
-  if (!state.db) state.OpenAnyhow();
+  if (!state.db || state.read_only) {
+    state.Close();
+    state.OpenAnyhow();
+  }
   Commit();
-  if (!state.db) return domains;
+  if (!state.db || state.read_only) return domains;
   Records waiting = std::exchange(state.unwritten, {});
   state.unwritten_bytes = 0;
   for (auto& [domain, record] : waiting) {
     const auto before = state.Read(domain);
-    if (before) state.Write(domain, *before, std::move(record));
+    if (before)
+      state.Write(domain, *before, std::move(record));
+    else
+      state.KeepUnwritten(domain, std::move(record));
   }
   Commit();
   if (!state.db) return domains;
   const auto version = Pragma(state.db.get(), "PRAGMA data_version");
   if (!version || *version == state.data_version) return domains;
-  state.data_version = *version;
   {
     Statement purged(state.db.get(), "SELECT domain FROM purged");
     while (purged.Step()) domains.push_back(purged.Text(0));
+    if (purged.failed()) return domains;
   }
+  state.data_version = *version;
   if (domains.empty()) return domains;
   Execute(state.db.get(), "DELETE FROM purged");
   // What waits to be written is younger than the purge.

@@ -2,10 +2,11 @@
 //
 // One row a domain. Writes are gathered in a transaction until Commit(); what
 // a full or read-only disk refuses stays in memory, answers as if it were
-// written, and is written as soon as the disk takes it. A file that is corrupt
-// is set aside under another name, never emptied; what can still be read of it
-// is taken over. WAL mode: `postern-policy cache` reads the file beside the
-// running daemon, and purges by leaving word in it.
+// written, and is written as soon as the disk takes it; what is on such a disk
+// is read all the same. A file that is corrupt is set aside under another
+// name, never emptied; what can still be read of it is taken over. WAL mode:
+// `postern-policy cache` reads the file beside the running daemon, and purges
+// by leaving word in it.
 //
 // Contract: blocking; one thread at a time. Bounds: `max_policies`, kMaxFailed
 // domains without a policy, `max_bytes` of file. When full, policies that have
