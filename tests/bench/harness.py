@@ -64,6 +64,7 @@ class Bench:
     def config(self, **settings):
         values = {"policy__listen": self.socket,
                   "policy__metrics_listen": f"inet:{METRICS}",
+                  "policy__max_connections": 11000,
                   "dns__server": "127.0.0.1",
                   "sts__ca_file": FOLDER / "tls/ca.pem",
                   "sts__allow_private": internet.NETWORKS,
@@ -104,7 +105,7 @@ class Bench:
             self.net.wait_for(name, lambda: accepts(endpoint), 20)
             yield self.net.pid(name)
         finally:
-            if self.net.has_died(name):
+            if self.net.has_died(name) and name not in self.net.killed:
                 print(f"{name} died:\n{self.net.log_tail(name)}",
                       file=sys.stderr)
             self.net.stop(name)

@@ -54,6 +54,7 @@ class Internet:
         self.folder = Path(folder)
         self.domains = domains
         self.processes = {}
+        self.killed = set()
 
     # --- Life ----------------------------------------------------------------
 
@@ -83,6 +84,7 @@ class Internet:
 
     def kill(self, name):
         """Without a chance to clean up."""
+        self.killed.add(name)
         self.processes[name].kill()
         self.processes[name].wait()
 
@@ -318,6 +320,7 @@ http {{
         return path
 
     def spawn(self, name, *command):
+        self.killed.discard(name)
         with open(self.folder / f"{name}.log", "ab") as log:
             self.processes[name] = subprocess.Popen(
                 [str(word) for word in command], stdin=subprocess.DEVNULL,

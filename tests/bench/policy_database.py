@@ -4,12 +4,14 @@ Why not by lookups: a million of them take hours. The daemon itself makes the
 empty file, so that the schema is its own; rows are put in as policy_file.cc
 writes them (WriteToFile, in the order of its kColumns).
 
-The policies expire in ten years and are not due for a refresh before, and what
-is remembered of them says that they were used then: so no look-up writes.
+The policies expire in ten years and are not due for a refresh before (each at
+a moment of its own, as in life: that index is in no order of names), and what
+is remembered of them says that they were used then: so no lookup writes.
 touch() makes the first ones ordinary in that.
 """
 
 import os
+import random
 import shutil
 import sqlite3
 import time
@@ -42,12 +44,14 @@ def create(bench, folder, domains):
     with bench.daemon(cache__directory=folder):
         pass
     now = int(time.time())
+    moments = random.Random(1)
     with sqlite3.connect(folder / NAME) as database:
         insert = (f"INSERT INTO policies({','.join(COLUMNS)}) "
                   f"VALUES({','.join('?' * len(COLUMNS))})")
         database.executemany(insert, (
             (domain, POLICY_ID, policy_text(domain), now, now + FAR, now + FAR,
-             now + FAR, now + FAR) for domain in domains))
+             now + FAR + moments.randrange(3600), now + FAR)
+            for domain in domains))
     database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     database.close()
 
@@ -60,13 +64,16 @@ def schema_version(folder):
 
 
 def cached(bench, count):
-    """A folder with policies of many_domain(0) to (count - 1), kept for later
-    runs outside of the source tree; not to be written to."""
+    """A folder with policies of many_domain(0) to (count - 1).
+
+    Kept for later runs outside of the source tree; not to be written to. The
+    1 in its name is the version of what this module writes.
+    """
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     home = home / "postern-bench"
     probe = home / "probe"
     create(bench, probe, [])
-    folder = home / f"policies-schema{schema_version(probe)}-{count}"
+    folder = home / f"policies-1-schema{schema_version(probe)}-{count}"
     if not (folder / NAME).exists():
         create(bench, probe, map(many_domain, range(count)))
         shutil.rmtree(folder, ignore_errors=True)
@@ -84,8 +91,8 @@ def copy(source, folder):
 
 
 def touch(folder, count):
-    """The uses of the first `count` domains lie a day back: the next look-up
-    of each is written."""
+    """The uses of the first `count` domains lie a day back: the next lookup of
+    each is written."""
     with sqlite3.connect(folder / NAME) as database:
         database.execute(
             "UPDATE policies SET used_at = ? WHERE domain < ?",

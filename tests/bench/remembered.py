@@ -5,14 +5,19 @@ that the file has a log to recover; then, from exec, the time to the first
 answer for a remembered domain. Once with the file in the page cache, once with
 it dropped from there (whatever caches lie below remain). The resolver takes
 questions and never answers; what is remembered is answered all the same.
+
+Last, a purge from beside the running daemon must not hold up the others'
+answers.
 """
 
 import contextlib
+import json
 import socket
 import statistics
 import subprocess
 import time
 
+import internet
 import policy_database
 from harness import (FAST_DNS, FOLDER, IN_FLIGHT, answers, ask, memory,
                      print_table)
@@ -20,6 +25,7 @@ from policy_database import many_domain
 
 ASKED = 1000        # whose use is noted, before the daemon is killed
 DEAD_ASKED = 500    # with a dead resolver: fewer than policy.max_lookups
+PURGE_RATE = 500    # first questions a second beside a purge
 
 
 def measure(bench):
@@ -45,6 +51,9 @@ def measure(bench):
     print_table("First questions about remembered domains",
                 "resolver domains connections domains/s p50_ms p99_ms max_ms "
                 "rss_before_MiB rss_after_MiB answers", rows)
+    rows = [beside_purge(bench, folder, purges) for purges in (0, 1, 2)]
+    print_table(f"First questions beside `cache purge DOMAIN`, {PURGE_RATE} a "
+                "second", "purges p50_ms p99_ms max_ms answers", rows)
 
 
 @contextlib.contextmanager
@@ -112,6 +121,7 @@ def first_questions(bench, folder, alive):
         else:
             resolver = stack.enter_context(dead_resolver())
         pid = stack.enter_context(bench.daemon(**settings(folder, resolver)))
+        ask(bench.socket, many_domain(0))   # it has started, by then
         before = memory(pid)[0]
         result = bench.load(bench.socket, keys, "--once", "--connections",
                             connections)
@@ -121,3 +131,24 @@ def first_questions(bench, folder, alive):
             *(f"{result[column] / 1e3:.1f}"
               for column in ("p50_us", "p99_us", "max_us")),
             f"{before:.1f}", f"{after:.1f}", answers(result))
+
+
+def beside_purge(bench, folder, purges):
+    count = 4 * PURGE_RATE
+    first = bench.options.policies // 2 + purges * count
+    keys = bench.key_file("beside", many_domain, first=first, count=count)
+    config = settings(folder, FAST_DNS)
+    with bench.fast_resolver(policy_database.POLICY_ID), \
+            bench.daemon(**config):
+        ask(bench.socket, many_domain(0))   # it has started, by then
+        with bench.background(bench.socket, keys, "--once", "--rate",
+                              PURGE_RATE, "--connections", 50) as load:
+            for number in range(purges):
+                time.sleep(1)
+                internet.run(bench.options.daemon, "cache", "purge",
+                             many_domain(number), "--config",
+                             bench.config(**config))
+            result = json.loads(load.communicate()[0])
+    return (purges, *(f"{result[column] / 1e3:.1f}"
+                      for column in ("p50_us", "p99_us", "max_us")),
+            answers(result))
