@@ -289,10 +289,13 @@ void PolicyFile::State::OpenAnyhow() {
   OpenToRead();
 }
 
-// A disk that takes nothing (full, read-only) must not cost what is on it:
-// without shared memory beside the file, else without its log.
+// A disk that takes nothing must not cost what is on it: without shared memory
+// beside the file (a full disk), else without locks (a read-only disk lets
+// nobody have one to himself; after a crash most policies may be in the log),
+// else without its log.
 void PolicyFile::State::OpenToRead() {
-  for (const char* how : {"?mode=rw", "?mode=ro&immutable=1"}) {
+  for (const char* how :
+       {"?mode=rw", "?vfs=unix-none&mode=ro", "?mode=ro&immutable=1"}) {
     sqlite3* opened = nullptr;
     const std::string uri = "file:" + UriPath(settings.path) + how;
     const int code = sqlite3_open_v2(

@@ -13,6 +13,7 @@ from testnet import wait_for
 
 WILDCARD = "sts-wildcard.test"
 ANSWERS = {STS: secure("mx." + STS), WILDCARD: secure("." + WILDCARD)}
+NOBODY = "127.0.0.9"  # no resolver
 RETRY_LIMIT = 10  # seconds
 ERRORS = "postern_store_errors_total"
 # As the first version made it.
@@ -110,6 +111,34 @@ def no_room_on_disk(bench):
             daemon.check_alive()
 
 
+def restart_without_room(bench):
+    """What is on a disk that takes nothing still counts, after kill -9, too."""
+    daemon = bench.daemon("noroomagain")
+    with small_disk(daemon.cache):
+        with daemon:
+            is_answered(STS, "before")
+            daemon.kill()
+            daemon.configure(dane__enabled="no", dns__server=NOBODY,
+                             dns__timeout="1s")
+            mount("-o", "remount,ro", daemon.cache)
+            daemon.start()
+            is_answered(STS, "from a read-only disk")
+            daemon.kill()
+            mount("-o", "remount,rw", daemon.cache)
+            filler = daemon.cache / "filler"
+            fill(filler)
+            daemon.start()
+            is_answered(STS, "from a full disk")
+            assert daemon.metric(ERRORS) > 0, "not counted"
+            filler.unlink()
+            daemon.configure()
+            daemon.reload()
+            is_answered(WILDCARD, "with room again")
+            wait_for(lambda: daemon.remembered(WILDCARD), RETRY_LIMIT,
+                     "the policy on the disk that has room again")
+            assert daemon.remembered(STS), "the first policy is gone"
+
+
 def upgraded_file(bench):
     """A file of the first version is taken over: nobody is talked down."""
     domain = "long-gone.test"
@@ -130,4 +159,5 @@ def upgraded_file(bench):
         equal(daemon.metric("postern_store_set_aside_total"), 0, "set aside")
 
 
-SCENARIOS = [corrupt_file, no_room_on_disk, upgraded_file]
+SCENARIOS = [corrupt_file, no_room_on_disk, restart_without_room,
+             upgraded_file]
