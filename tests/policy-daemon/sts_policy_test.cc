@@ -1,5 +1,7 @@
 #include "policy-daemon/sts_policy.h"
 
+#include <random>
+
 #include <gtest/gtest.h>
 
 namespace postern {
@@ -262,6 +264,46 @@ TEST(StsPolicy, ErrorsAreSafeToPrint) {
                                      "2J\n");
   ASSERT_FALSE(parsed);
   EXPECT_EQ(parsed.error().message, "line 4: '\\xc2\\x9b2J' is no mx pattern");
+}
+
+TEST(StsPolicyText, OfAnyPolicyParsesToAnEqualOne) {
+  // Lines in any order and number, of every kind.
+  const std::vector<std::string> lines = {"version: STSv1",
+                                          "version:STSv1  ",
+                                          "mode: enforce",
+                                          "mode:\ttesting",
+                                          "mode: none",
+                                          "max_age: 86400",
+                                          "max_age: 0",
+                                          "max_age: 9999999999",
+                                          "max_age:0000000007",
+                                          "mx: mx.example.com",
+                                          "mx: MX.Example.COM",
+                                          "mx: *.example.com",
+                                          "mx:b.example.com ",
+                                          "x:",
+                                          "x: 1",
+                                          "ext_2: with: colons and  blanks",
+                                          "utf: gr\xc3\xbc\xc3\x9f"
+                                          "e",
+                                          ""};
+  std::mt19937 random(7);
+  int parsed = 0;
+  for (int round = 0; round < 20000; ++round) {
+    std::string text = "version: STSv1";
+    for (unsigned n = 2 + random() % 10; n > 0; --n)
+      text += (random() % 2 ? "\n" : "\r\n") + lines[random() % lines.size()];
+    const auto policy = ParseStsPolicy(text);
+    if (!policy) continue;
+    ++parsed;
+    const std::string again = StsPolicyText(*policy);
+    const auto copy = ParseStsPolicy(again);
+    ASSERT_TRUE(copy) << text;
+    EXPECT_EQ(*copy, *policy) << text;
+    EXPECT_LE(again.size(), text.size()) << text;
+    EXPECT_EQ(StsPolicyText(*copy), again) << text;
+  }
+  EXPECT_GT(parsed, 1000);
 }
 
 TEST(MatchesMxPattern, ExactlyOrByOneLabel) {

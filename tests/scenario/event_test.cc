@@ -248,5 +248,53 @@ TEST_F(GateTest, APlaceHandedOverAfterTheDeadlineIsTaken) {
   EXPECT_TRUE(world.Run(narrow.Enter("a", world.clock.Now())));
 }
 
+TEST_F(GateTest, ALargerLimitLetsTheWaitingIn) {
+  for (int i = 0; i < 6; ++i) world.Start(Visit("a", 60s, 10s));
+  world.Start(Visit("b", 60s, 10s));
+  gate.SetLimit(5);
+  world.clock.RunReady();
+  EXPECT_EQ(inside, 6);  // five of "a", one of "b"
+  world.Pass(10s);
+  EXPECT_EQ(inside, 1);
+}
+
+TEST_F(GateTest, ASmallerLimitSendsNobodyOut) {
+  world.Start(Visit("a", 60s, 10s));
+  world.Start(Visit("a", 60s, 20s));
+  gate.SetLimit(1);
+  world.clock.RunReady();
+  EXPECT_EQ(inside, 2);
+}
+
+TEST_F(GateTest, ASmallerLimitCountsForTheNext) {
+  world.Start(Visit("a", 60s, 10s));
+  world.Start(Visit("a", 60s, 20s));
+  const auto third = world.Start(Visit("a", 60s, 10s));
+  const auto fourth = world.Start(Visit("a", 60s, 10s));
+  gate.SetLimit(1);
+  world.Pass(10s);
+  EXPECT_EQ(inside, 1) << "the place that is left is gone";
+  world.Pass(10s);
+  EXPECT_EQ(inside, 1);
+  world.Pass(20s);
+  EXPECT_TRUE(third.value());
+  EXPECT_TRUE(fourth.value());
+  EXPECT_EQ(fourth.ended_at(), 40s);
+}
+
+TEST_F(GateTest, LimitsMayChangeAllTheTime) {
+  for (int round = 0; round < 50; ++round) {
+    for (const char* key : {"a", "b"}) world.Start(Visit(key, 60s, 3s));
+    gate.SetLimit(1 + static_cast<size_t>(round * 7 % 5));
+    world.Pass(1s);
+  }
+  gate.SetLimit(2);
+  world.Pass(10min);
+  EXPECT_EQ(inside, 0);
+  most_inside = 0;
+  for (int i = 0; i < 6; ++i) world.Start(Visit("a", 60s, 10s));
+  EXPECT_EQ(inside, 2) << "no place was lost or made";
+}
+
 }  // namespace
 }  // namespace postern

@@ -1,0 +1,366 @@
+// The store on its disk thread: real threads, a real file, virtual time.
+#include "policy-daemon/durable_store.h"
+
+#include <filesystem>
+#include <future>
+#include <stdexcept>
+#include <thread>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <gtest/gtest.h>
+
+#include "tests/support/fake_world.h"
+#include "tests/support/policy_folder.h"
+
+namespace postern {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Lets the loop run until `done`, by what other threads bring.
+void WaitUntil(FakeWorld& world, const std::function<bool()>& done) {
+  const auto work = boost::asio::make_work_guard(world.loop);
+  while (!done()) {
+    world.loop.restart();
+    world.loop.run_one();
+  }
+}
+
+// Keeps a disk thread busy until it is let go.
+class Hang {
+ public:
+  explicit Hang(DiskThread& thread) {
+    std::promise<void> begun;
+    auto waiting = begun.get_future();
+    thread.Post([&begun, free = free_.get_future().share()] {
+      begun.set_value();
+      free.wait();
+    });
+    waiting.wait();
+  }
+  ~Hang() { LetGo(); }
+  Hang(const Hang&) = delete;
+  Hang& operator=(const Hang&) = delete;
+  void LetGo() {
+    if (!std::exchange(gone_, true)) free_.set_value();
+  }
+
+ private:
+  std::promise<void> free_;
+  bool gone_ = false;
+};
+
+// --- DiskThread.
+
+class DiskThreadTest : public testing::Test {
+ protected:
+  void TearDown() override { world.End(); }
+  void Start() {
+    thread.emplace(world.loop.get_executor(), world.clock,
+                   [this] { settled.push_back(jobs); });
+  }
+
+  FakeWorld world;
+  // On the disk thread, and after its end.
+  int jobs = 0;
+  std::vector<int> settled;  // how many jobs had run
+  std::optional<DiskThread> thread;
+};
+
+TEST_F(DiskThreadTest, RunsJobsInTheirOrderAndElsewhere) {
+  Start();
+  std::vector<int> order;
+  bool elsewhere = true;
+  const auto here = std::this_thread::get_id();
+  for (int i = 0; i < 100; ++i)
+    thread->Post([&, i] {
+      order.push_back(i);
+      if (std::this_thread::get_id() == here) elsewhere = false;
+    });
+  thread.reset();
+  EXPECT_TRUE(std::is_sorted(order.begin(), order.end()));
+  EXPECT_EQ(order.size(), 100u);
+  EXPECT_TRUE(elsewhere);
+}
+
+TEST_F(DiskThreadTest, SettlesOnceForABurst) {
+  Start();
+  {
+    const Hang hang(*thread);
+    for (int i = 0; i < 500; ++i) thread->Post([this] { ++jobs; });
+  }
+  thread.reset();
+  EXPECT_EQ(settled, std::vector<int>{500});
+}
+
+TEST_F(DiskThreadTest, SettlesAtTheLatestAfterAThousand) {
+  Start();
+  {
+    const Hang hang(*thread);
+    for (int i = 0; i < 2500; ++i) thread->Post([this] { ++jobs; });
+  }
+  thread.reset();
+  // (The job that hung is the first of the first thousand.)
+  EXPECT_EQ(settled, (std::vector<int>{999, 1999, 2500}));
+}
+
+TEST_F(DiskThreadTest, GivesBackWhatTheWorkReturns) {
+  Start();
+  std::function<std::string()> work = [] { return std::string("value"); };
+  const auto run = world.Start(thread->Run<std::string>(std::move(work), 60s));
+  WaitUntil(world, [&] { return run.done(); });
+  EXPECT_EQ(run.value(), "value");
+}
+
+TEST_F(DiskThreadTest, WaitsForItsPatienceAndNoLonger) {
+  Start();
+  const Hang hang(*thread);
+  std::function<int()> work = [] { return 1; };
+  const auto run = world.Start(thread->Run<int>(std::move(work), 3s));
+  world.Pass(2999ms);
+  EXPECT_FALSE(run.done());
+  world.Pass(1ms);
+  ASSERT_TRUE(run.done());
+  EXPECT_EQ(run.value(), std::nullopt);
+}
+
+TEST_F(DiskThreadTest, ALateResultHarmsNobody) {
+  Start();
+  {
+    const Hang hang(*thread);
+    std::function<std::string()> work = [] { return std::string(100, 'x'); };
+    const auto run = world.Start(thread->Run<std::string>(std::move(work), 3s));
+    world.Pass(3s);
+    EXPECT_TRUE(run.done());
+  }
+  thread.reset();
+}
+
+TEST_F(DiskThreadTest, TakesNoMoreThanItsQueueHolds) {
+  Start();
+  Hang hang(*thread);
+  int taken = 0;
+  while (taken < 100000 && thread->Post([] {})) ++taken;
+  EXPECT_EQ(taken, 50000);
+  std::function<int()> work = [] { return 1; };
+  EXPECT_EQ(world.Run(thread->Run<int>(std::move(work), 3s)), std::nullopt);
+}
+
+// --- DurableStore.
+
+class DurableStoreTest : public testing::Test {
+ protected:
+  DurableStoreTest() { Open(); }
+  void TearDown() override {
+    if (store) store->Close();
+    world.End();
+  }
+
+  void Open() {
+    store.emplace(world.loop.get_executor(), world.clock,
+                  PolicyFile::Open({folder.path()}, world.metrics),
+                  world.metrics);
+  }
+  // Closes it as at a clean end.
+  void Close() {
+    store->Close();
+    world.clock.RunReady();
+    store.reset();
+  }
+  template <class T>
+  T Wait(const Started<T>& started) {
+    WaitUntil(world, [&] { return started.done(); });
+    return started.value();
+  }
+  StsMemory Find(const std::string& domain) {
+    return Wait(world.Start(store->Find(domain)));
+  }
+  Started<bool> StartPut(const std::string& domain) {
+    return world.Start(PutOne(domain));
+  }
+  // What a crash at this moment leaves.
+  StsMemory AfterCrash(const std::string& domain) {
+    PolicyFolder after;
+    after.TakeFrom(folder, /*with_shared_memory=*/false);
+    return PolicyFile::Open({after.path()}, world.metrics)->Find(domain);
+  }
+  double Errors() {
+    return world.metrics.Counter("postern_store_errors_total", "").Value();
+  }
+
+  PolicyFolder folder;
+  FakeWorld world;
+  std::optional<DurableStore> store;
+
+ private:
+  Awaitable<bool> PutOne(std::string domain) {
+    co_await store->PutPolicy(std::move(domain), SomePolicy());
+    co_return true;
+  }
+};
+
+TEST_F(DurableStoreTest, WhatIsPutIsFound) {
+  Wait(StartPut("a.example"));
+  store->PutFailure("b.example", SomeFailure());
+  EXPECT_EQ(Told(Find("a.example")), Told({SomePolicy(), {}}));
+  EXPECT_EQ(Told(Find("b.example")), Told({{}, SomeFailure()}));
+  EXPECT_EQ(Told(Find("c.example")), "nothing");
+}
+
+TEST_F(DurableStoreTest, WritesComeInTheirOrder) {
+  Wait(StartPut("a.example"));
+  store->NoteUse("a.example", kNow + 1h, kNow + 2h);
+  store->Schedule("a.example", kNow + 3h);
+  const StsMemory memory = Find("a.example");
+  EXPECT_EQ(memory.policy->used_at, kNow + 1h);
+  EXPECT_EQ(memory.policy->check_at, kNow + 3h);
+  store->Forget("a.example");
+  EXPECT_EQ(Told(Find("a.example")), "nothing");
+}
+
+TEST_F(DurableStoreTest, APutEndsWithItsCommit) {
+  Hang hang(store->thread());
+  const auto put = StartPut("a.example");
+  world.clock.RunReady();
+  EXPECT_FALSE(put.done());
+  EXPECT_EQ(Told(AfterCrash("a.example")), "nothing");
+  hang.LetGo();
+  Wait(put);
+  EXPECT_EQ(Told(AfterCrash("a.example")), Told({SomePolicy(), {}}));
+}
+
+TEST_F(DurableStoreTest, ManyPutsShareACommit) {
+  std::vector<Started<bool>> puts;
+  {
+    const Hang hang(store->thread());
+    for (int i = 0; i < 300; ++i)
+      puts.push_back(StartPut("d" + std::to_string(i) + ".example"));
+  }
+  for (const auto& put : puts) Wait(put);
+  // A commit of its own for each would take three pages each, at least.
+  EXPECT_LT(std::filesystem::file_size(folder.path() + "-wal"), 300u * 4096);
+  EXPECT_TRUE(AfterCrash("d299.example").policy);
+}
+
+TEST_F(DurableStoreTest, ADiskThatHangsCostsAQuestionTwoSeconds) {
+  Wait(StartPut("a.example"));
+  const Hang hang(store->thread());
+  const auto found = world.Start(store->Find("a.example"));
+  world.Pass(1999ms);
+  EXPECT_FALSE(found.done());
+  world.Pass(1ms);
+  ASSERT_TRUE(found.done());
+  EXPECT_EQ(Told(found.value()), "nothing");
+  EXPECT_EQ(Errors(), 1);
+}
+
+TEST_F(DurableStoreTest, ADiskThatHangsCostsAPutTwoSecondsAndIsWrittenLater) {
+  Hang hang(store->thread());
+  const auto put = StartPut("a.example");
+  world.Pass(2s);
+  EXPECT_TRUE(put.done());
+  hang.LetGo();
+  EXPECT_EQ(Told(Find("a.example")), Told({SomePolicy(), {}}));
+}
+
+TEST_F(DurableStoreTest, ADiskThatHangsHasNothingDue) {
+  Wait(StartPut("a.example"));
+  Hang hang(store->thread());
+  const auto due = world.Start(store->Due(kNow + 720h, 10));
+  world.Pass(2s);
+  EXPECT_EQ(due.value(), std::vector<std::string>());
+  hang.LetGo();
+  EXPECT_EQ(Wait(world.Start(store->Due(kNow + 720h, 10))),
+            std::vector<std::string>{"a.example"});
+}
+
+TEST_F(DurableStoreTest, ADiskThatHangsForLongLosesWritesAndCountsThem) {
+  Hang hang(store->thread());
+  for (int i = 0; i < 50010; ++i) store->Schedule("a.example", kNow);
+  EXPECT_EQ(Errors(), 10);
+  hang.LetGo();
+  EXPECT_EQ(Told(Find("a.example")), "nothing");
+}
+
+TEST_F(DurableStoreTest, ClosingWritesWhatIsLeft) {
+  {
+    const Hang hang(store->thread());
+    for (int i = 0; i < 100; ++i)
+      store->PutFailure("d" + std::to_string(i) + ".example", SomeFailure());
+    StartPut("a.example");
+  }
+  Close();
+  Open();
+  EXPECT_EQ(Told(Find("a.example")), Told({SomePolicy(), {}}));
+  EXPECT_EQ(Told(Find("d99.example")), Told({{}, SomeFailure()}));
+}
+
+class DurableStoreWatchTest : public DurableStoreTest {
+ protected:
+  DurableStoreWatchTest() {
+    DurableStore::OnPurged on_purged = [this](const std::string& domain) {
+      purged.push_back(domain);
+      if (domain.empty()) throw std::runtime_error("enough");
+    };
+    boost::asio::co_spawn(world.loop, store->Watch(std::move(on_purged)),
+                          [this](const std::exception_ptr&) { ended = true; });
+    world.clock.RunReady();
+  }
+  // The watch has no end of its own.
+  void TearDown() override {
+    Purge("");
+    NextLook();
+    WaitUntil(world, [this] { return ended; });
+    DurableStoreTest::TearDown();
+  }
+  void Purge(const std::string& domain) {
+    auto beside = PolicyFile::OpenBeside(
+        folder.path(), PolicyFile::Access::kPurge, world.metrics);
+    ASSERT_TRUE(beside);
+    ASSERT_TRUE((*beside)->Purge(domain));
+  }
+  void NextLook() {
+    world.Pass(1s);
+    Find("x.example");  // the disk thread has done what came before
+    world.clock.RunReady();
+  }
+
+  std::vector<std::string> purged;
+  bool ended = false;
+};
+
+TEST_F(DurableStoreWatchTest, TellsOfPurgesFromBeside) {
+  Wait(StartPut("a.example"));
+  Purge("a.example");
+  NextLook();
+  EXPECT_EQ(purged, std::vector<std::string>{"a.example"});
+  NextLook();
+  EXPECT_EQ(purged.size(), 1u);
+}
+
+TEST_F(DurableStoreWatchTest, WritesWhatAFullDiskRefused) {
+  {
+    const FullDisk full;
+    Wait(StartPut("a.example"));
+    EXPECT_EQ(Told(Find("a.example")), Told({SomePolicy(), {}}));
+  }
+  EXPECT_EQ(Told(AfterCrash("a.example")), "nothing");
+  NextLook();
+  EXPECT_EQ(Told(AfterCrash("a.example")), Told({SomePolicy(), {}}));
+}
+
+TEST_F(DurableStoreTest, ManyAtOnceDoNotGetInEachOthersWay) {
+  std::vector<Started<bool>> puts;
+  std::vector<Started<StsMemory>> finds;
+  for (int i = 0; i < 500; ++i) {
+    const std::string domain = "d" + std::to_string(i % 50) + ".example";
+    puts.push_back(StartPut(domain));
+    finds.push_back(world.Start(store->Find(domain)));
+    store->NoteUse(domain, kNow, kNow + 1h);
+  }
+  for (const auto& put : puts) Wait(put);
+  for (const auto& find : finds) EXPECT_TRUE(Wait(find).policy);
+}
+
+}  // namespace
+}  // namespace postern
