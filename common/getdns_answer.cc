@@ -205,7 +205,7 @@ DnsAnswer ReadGetdnsAnswer(const getdns_dict* response, const std::string& name,
   const uint32_t rcode = GetInt(header, "rcode");
   if (rcode != kRcodeNoError && rcode != kRcodeNxDomain)
     return Failed(RcodeText(rcode));
-  // A truncated answer has been repeated over TCP; still cut, it is useless.
+  // It has been repeated over TCP; still cut, it is useless.
   if (GetInt(header, "tc") != 0) return Failed("truncated DNS answer");
 
   DnsAnswer answer;

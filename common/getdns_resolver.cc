@@ -1,6 +1,7 @@
 #include "common/getdns_resolver.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 
 #include "common/getdns_answer.h"
@@ -56,6 +57,17 @@ bool SetUpstream(getdns_context* context, const AddressAndPort& server) {
          !getdns_context_set_upstream_recursive_servers(context, list.get());
 }
 
+// getdns 1.6 looks one beyond its list of transports for one to fall back to;
+// it must find none there.
+void* AllocateZeroed(size_t size) { return std::calloc(1, size); }
+
+bool IsTruncated(const getdns_dict* response) {
+  uint32_t truncated = 0;
+  return !getdns_dict_get_int(response, "/replies_tree/0/header/tc",
+                              &truncated) &&
+         truncated != 0;
+}
+
 DnsAnswer Failure(std::string reason) {
   DnsAnswer answer;
   answer.failure = std::move(reason);
@@ -71,14 +83,18 @@ struct GetdnsResolver::Pending {
   DnsType type = DnsType::kA;
   std::optional<DnsAnswer> answer;  // a good one, or the last failure
   bool replied = false;             // by any server, whatever it said
+  bool truncated = false;           // over UDP: TCP from now on
   size_t outstanding = 0;
   std::shared_ptr<Event> progress;
   std::vector<std::pair<getdns_context*, getdns_transaction_t>> transactions;
+  // A connection for each attempt; gone before the last callback's Attempt.
+  std::vector<Context> tcp_contexts;
 };
 
 struct GetdnsResolver::Attempt {
   std::shared_ptr<Pending> pending;
   bool trusted;
+  bool over_tcp;
 };
 
 Result<std::unique_ptr<GetdnsResolver>> GetdnsResolver::Create(
@@ -129,28 +145,33 @@ Result<std::shared_ptr<GetdnsResolver::Server>> GetdnsResolver::MakeServer(
   server->trusted =
       options.trust_ad == TrustAd::kYes ||
       (options.trust_ad == TrustAd::kAuto && address.address.IsLoopback());
-  getdns_context* context = nullptr;
-  getdns_context_create(&context, /*set_from_os=*/0);
-  server->context.reset(context);
-  getdns_transport_list_t transports[] = {GETDNS_TRANSPORT_UDP,
-                                          GETDNS_TRANSPORT_TCP};
-  getdns_namespace_t namespaces[] = {GETDNS_NAMESPACE_DNS};
-  const bool ok =
-      context &&
-      !getdns_context_set_resolution_type(context, GETDNS_RESOLUTION_STUB) &&
-      !getdns_context_set_namespaces(context, 1, namespaces) &&
-      !getdns_context_set_dns_transport_list(context, 2, transports) &&
-      !getdns_context_set_append_name(context, GETDNS_APPEND_NAME_NEVER) &&
-      !getdns_context_set_edns_maximum_udp_payload_size(context,
-                                                        kEdnsPayload) &&
-      !getdns_context_set_timeout(
-          context, static_cast<uint64_t>(options.timeout.count())) &&
-      SetUpstream(context, address) &&
-      !getdns_context_set_eventloop(context, getdns_loop_.eventloop());
-  if (!ok)
+  server->context = MakeContext(address, options.timeout, GETDNS_TRANSPORT_UDP);
+  if (!server->context)
     return Error{"getdns cannot be set up for DNS server " +
                  address.ToString()};
   return server;
+}
+
+GetdnsResolver::Context GetdnsResolver::MakeContext(
+    const AddressAndPort& address, milliseconds timeout,
+    getdns_transport_list_t transport) {
+  getdns_context* made = nullptr;
+  getdns_context_create_with_memory_functions(
+      &made, /*set_from_os=*/0, AllocateZeroed, std::realloc, std::free);
+  Context context(made);
+  getdns_namespace_t namespaces[] = {GETDNS_NAMESPACE_DNS};
+  const bool ok =
+      made &&
+      !getdns_context_set_resolution_type(made, GETDNS_RESOLUTION_STUB) &&
+      !getdns_context_set_namespaces(made, 1, namespaces) &&
+      !getdns_context_set_dns_transport_list(made, 1, &transport) &&
+      !getdns_context_set_append_name(made, GETDNS_APPEND_NAME_NEVER) &&
+      !getdns_context_set_edns_maximum_udp_payload_size(made, kEdnsPayload) &&
+      !getdns_context_set_timeout(made,
+                                  static_cast<uint64_t>(timeout.count())) &&
+      SetUpstream(made, address) &&
+      !getdns_context_set_eventloop(made, getdns_loop_.eventloop());
+  return ok ? std::move(context) : nullptr;
 }
 
 bool GetdnsResolver::Validates() const {
@@ -194,18 +215,25 @@ Awaitable<DnsAnswer> GetdnsResolver::Ask(Servers servers, std::string name,
   // Each server is asked at least once; a silent one again, in turn.
   for (size_t attempt = 0; clock_.Now() < deadline; ++attempt) {
     const bool first_round = attempt < servers.size();
-    if (pending->outstanding == 0 && pending->answer && !first_round) break;
+    const bool tcp_is_next =
+        pending->truncated && pending->tcp_contexts.empty();
+    if (pending->outstanding == 0 && pending->answer && !first_round &&
+        !tcp_is_next)
+      break;
     pending->progress = std::make_shared<Event>(executor_, clock_);
     const auto progress = pending->progress;
+    const bool over_tcp = pending->truncated;
     Send(*servers[attempt % servers.size()], pending);
     co_await progress->WaitUntil(
         std::min(deadline, clock_.Now() + kResendAfter));
     if (pending->answer && !pending->answer->failed()) break;
+    if (pending->truncated && !over_tcp) continue;
     if (pending->outstanding == 0 && servers.size() == 1) break;
   }
   // A cancelled attempt reports back at once, and must find no listener.
   for (const auto& [context, id] : std::exchange(pending->transactions, {}))
     getdns_cancel_callback(context, id);
+  pending->tcp_contexts.clear();
   const std::chrono::duration<double> taken = clock_.Now() - started;
   seconds_.Observe(taken.count());
   if (!pending->answer || pending->answer->failed()) failures_.Increment();
@@ -219,16 +247,23 @@ Awaitable<DnsAnswer> GetdnsResolver::Ask(Servers servers, std::string name,
 void GetdnsResolver::Send(Server& server,
                           const std::shared_ptr<Pending>& pending) {
   queries_.Increment();
-  auto attempt = std::make_unique<Attempt>(Attempt{pending, server.trusted});
+  const bool over_tcp = pending->truncated;
+  auto attempt =
+      std::make_unique<Attempt>(Attempt{pending, server.trusted, over_tcp});
+  getdns_context* context = server.context.get();
+  if (over_tcp) {
+    pending->tcp_contexts.push_back(
+        MakeContext(server.address, options_.timeout, GETDNS_TRANSPORT_TCP));
+    context = pending->tcp_contexts.back().get();
+  }
   ++pending->outstanding;
   getdns_transaction_t id = 0;
-  const getdns_return_t code =
-      getdns_general(server.context.get(), pending->name.c_str(),
-                     static_cast<uint16_t>(pending->type), AdExtension(),
-                     attempt.get(), &id, OnAnswer);
+  const getdns_return_t code = getdns_general(
+      context, pending->name.c_str(), static_cast<uint16_t>(pending->type),
+      AdExtension(), attempt.get(), &id, OnAnswer);
   if (code == GETDNS_RETURN_GOOD) {
     attempt.release();  // OnAnswer owns it
-    pending->transactions.emplace_back(server.context.get(), id);
+    pending->transactions.emplace_back(context, id);
     return;
   }
   // Met where the only upstream has just failed: as good as no answer.
@@ -251,6 +286,12 @@ void GetdnsResolver::OnAnswer(getdns_context*, getdns_callback_type_t type,
                   [id](const auto& one) { return one.second == id; });
     if (type == GETDNS_CALLBACK_CANCEL) return;
     pending.replied |= type == GETDNS_CALLBACK_COMPLETE;
+    if (!attempt->over_tcp && type == GETDNS_CALLBACK_COMPLETE && response &&
+        IsTruncated(response)) {
+      pending.truncated = true;
+      pending.progress->Set();
+      return;
+    }
     if (!pending.answer || pending.answer->failed()) {
       pending.answer = type == GETDNS_CALLBACK_COMPLETE && response
                            ? ReadGetdnsAnswer(response, pending.name,

@@ -5,6 +5,12 @@
 // used (slow, and wrong under load). Each resolver is asked for ". SOA" at
 // start and every minute: only if that comes with AD does it validate.
 //
+// A truncated answer is asked for again over TCP, in a getdns context of its
+// own: getdns's own fallback lends the connection to each question, and every
+// question that is cancelled or late closes it (getdns 1.6 and 1.7). By then
+// the descriptor may be somebody else's: a client's, the listener, the policy
+// file.
+//
 // A datagram can get lost: a question is repeated after kResendAfter, to the
 // next server where there are several. Servers known not to validate are left
 // out as long as there is one: a fallback to another would read as "insecure".
@@ -57,9 +63,10 @@ class GetdnsResolver final : public Resolver {
       getdns_context_destroy(context);
     }
   };
+  using Context = std::unique_ptr<getdns_context, ContextDestroy>;
   struct Server {
     AddressAndPort address;
-    std::unique_ptr<getdns_context, ContextDestroy> context;
+    Context context;       // for UDP
     bool trusted = false;  // its AD bit may be believed
     bool answers = true;
     Validation validation = Validation::kUnknown;
@@ -72,6 +79,10 @@ class GetdnsResolver final : public Resolver {
   GetdnsResolver(boost::asio::io_context& loop, Clock& clock, Metrics& metrics);
   Result<std::shared_ptr<Server>> MakeServer(const AddressAndPort& address,
                                              const Options::Dns& options);
+  // Asks `address` over `transport`. Null: getdns cannot.
+  Context MakeContext(const AddressAndPort& address,
+                      std::chrono::milliseconds timeout,
+                      getdns_transport_list_t transport);
   // The servers to ask, best first.
   Servers ServersToAsk();
   Awaitable<DnsAnswer> Ask(Servers servers, std::string name, DnsType type);
