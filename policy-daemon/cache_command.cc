@@ -162,8 +162,8 @@ std::string CacheListHead() {
 
 std::string CacheListLine(const std::string& domain, const StsMemory& memory,
                           WallTime now) {
-  std::string line =
-      Padded(domain, kDomainColumn) + Padded(ModeOf(memory), kColumn);
+  std::string line = Padded(Printable(domain), kDomainColumn) +
+                     Padded(ModeOf(memory), kColumn);
   if (memory.policy) {
     const StoredPolicy& policy = *memory.policy;
     const bool holds = policy.expires_at > now;
@@ -180,7 +180,7 @@ std::string CacheListLine(const std::string& domain, const StsMemory& memory,
 
 std::string CacheText(const std::string& domain, const StsMemory& memory,
                       WallTime now) {
-  std::string text = domain + "\n";
+  std::string text = Printable(domain) + "\n";
   const auto line = [&](const char* label, const std::string& value) {
     text += "  " + Padded(label, kLabelColumn) + value + "\n";
   };

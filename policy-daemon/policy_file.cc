@@ -14,8 +14,8 @@
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <sqlite3.h>
 
+#include "common/domain_name.h"
 #include "common/log.h"
-#include "common/text.h"
 
 namespace postern {
 namespace {
@@ -181,6 +181,14 @@ StsMemory ReadRow(const Statement& row) {
                     static_cast<int>(row.Int(11)), row.Text(12)};
   }
   return memory;
+}
+
+// True for a policy whose times fit each other: not longer in force than its
+// max_age says.
+bool IsSound(const StsMemory& memory) {
+  if (!memory.policy) return false;
+  const StoredPolicy& stored = *memory.policy;
+  return stored.expires_at == stored.fetched_at + stored.policy->max_age;
 }
 
 // A path as part of a URI of SQLite's.
@@ -474,11 +482,12 @@ void PolicyFile::State::TakeOver() {
                                order);
     while (rows.Step()) {
       StsMemory memory = ReadRow(rows);
-      if (!memory.policy) continue;
+      const std::string domain = rows.Text(0);
+      if (NormalizeDomain(domain) != domain || !IsSound(memory)) continue;
       // It may be wrong in a way that nobody can see: look at it soon.
       memory.policy->check_at = WallTime{};
       memory.policy->refetch_at = WallTime{};
-      Write(rows.Text(0), Record(), std::move(memory));
+      Write(domain, Record(), std::move(memory));
       if (++taken % kTakenOverAtOnce == 0) Commit();
     }
     if (!rows.failed()) break;

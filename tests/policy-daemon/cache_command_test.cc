@@ -105,9 +105,10 @@ TEST(CacheText, NothingOfStrangersReachesTheTerminalRaw) {
   StsMemory memory{SomePolicy("mx.example.com", "\x1b[2J"),
                    SomeFailure("\x9b")};
   memory.failure->reason = "a\nb\x1b]0;x\x07";
+  const std::string name = "a\x1b[2J";  // of a damaged file
   for (const std::string& text :
-       {CacheText("a.example", memory, kNow), CacheJson("a", memory, kNow),
-        CacheListLine("a.example", memory, kNow)})
+       {CacheText(name, memory, kNow), CacheJson(name, memory, kNow),
+        CacheListLine(name, memory, kNow)})
     for (const char c : text)
       EXPECT_TRUE(c == '\n' || (c >= 0x20 && c <= 0x7e)) << text;
   EXPECT_EQ(CacheListLine("a.example", memory, kNow).find('\n'),

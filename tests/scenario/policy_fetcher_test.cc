@@ -291,5 +291,88 @@ TEST_F(FetchLimitTest, AFetchThatDidNotGetItsTurnIsNotTheOwnersFault) {
     EXPECT_NE(outcome.domain, kDomain) << outcome.reason;
 }
 
+TEST_F(FetchLimitTest, HoldsMailForAFetchWithoutATurnOnceOnly) {
+  sts_settings.max_fetches = 1;
+  Restart();
+  https.Drip("mta-sts." + StsDomainAt(1, "8.8.4.4"));
+  AskSts("d1.example");
+  const auto first = Ask(kDomain);
+  world.Pass(8s);
+  EXPECT_TRUE(first.value().starts_with("TEMP ")) << first.value();
+  world.Pass(2min);
+  https.Drip("mta-sts." + StsDomainAt(2, "8.8.4.4"));
+  AskSts("d2.example");
+  world.Pass(10min);
+  const auto second = Ask(kDomain);
+  EXPECT_TRUE(second.done());
+}
+
+// --- What is remembered of failures.
+
+using FetchFailureTest = PolicyFetcherTest;
+
+TEST_F(FetchFailureTest, TriesAreCountedFromTheFirstOn) {
+  https.Fail(kPolicyHost, HttpsFailure::kConnect);
+  LearnSts();
+  for (int i = 0; i < 3; ++i) {
+    world.Pass(5min);
+    LearnSts();
+  }
+  world.Pass(1s);
+  ASSERT_TRUE(Memory().failure);
+  EXPECT_EQ(Memory().failure->tries, 4);
+  EXPECT_EQ(Memory().failure->first_at, FakeClock::kWallStart);
+  EXPECT_EQ(Memory().failure->last_at, FakeClock::kWallStart + 15min);
+  EXPECT_FALSE(Memory().failure->reason.empty());
+}
+
+TEST_F(FetchFailureTest, ANewIdCountsAnew) {
+  https.Fail(kPolicyHost, HttpsFailure::kConnect);
+  LearnSts();
+  world.Pass(1h);
+  Publish("2");
+  LearnSts();
+  EXPECT_EQ(Memory().failure->id, "2");
+  EXPECT_EQ(Memory().failure->tries, 1);
+  EXPECT_EQ(Memory().failure->first_at, FakeClock::kWallStart + 1h);
+}
+
+// --- A reload.
+
+class FetchReloadTest : public PolicyFetcherTest {
+ protected:
+  void Reload() { engine().fetcher.Use(sts_settings); }
+};
+
+TEST_F(FetchReloadTest, ALargerLimitLetsTheWaitingGo) {
+  sts_settings.max_fetches = 2;
+  Restart();
+  for (int i = 0; i < 6; ++i) {
+    const std::string domain = StsDomainAt(i, "8.8.8." + std::to_string(i + 1));
+    https.Drip("mta-sts." + domain);
+    AskSts(domain);
+  }
+  EXPECT_EQ(https.in_flight(), 2);
+  sts_settings.max_fetches = 5;
+  Reload();
+  world.clock.RunReady();
+  EXPECT_EQ(https.in_flight(), 5);
+}
+
+TEST_F(FetchReloadTest, TheNextFetchIsMadeAsItSays) {
+  dns.A(kPolicyHost, "10.1.2.3");
+  EXPECT_EQ(LearnSts().state, StsState::kOther);
+  sts_settings.port = 8443;
+  sts_settings.fetch_timeout = 10s;
+  sts_settings.address_filter.allowed = {
+      IpPrefix::Parse("10.1.0.0/16").value()};
+  Reload();
+  world.store.entries.clear();
+  EXPECT_EQ(LearnSts().state, StsState::kEnforce);
+  ASSERT_EQ(https.fetches(), 1);
+  EXPECT_EQ(https.requests[0].port, 8443);
+  EXPECT_EQ(https.requests[0].deadline - https.times[0], 10s);
+}
+
 }  // namespace
 }  // namespace postern

@@ -185,6 +185,24 @@ TEST_F(StsMemoryTest, AnExpiredPolicyIsFetchedAgainAndWaitedFor) {
   EXPECT_EQ(question.facts().policy->mx[0], "mx2.example.com");
 }
 
+TEST_F(StsMemoryTest, UseIsNotedToTheHour) {
+  Remember();
+  const WallTime first = Memory().policy->used_at;
+  world.Pass(59min);
+  AskSts();
+  EXPECT_EQ(Memory().policy->used_at, first);
+  world.Pass(1min);
+  AskSts();
+  EXPECT_EQ(Memory().policy->used_at, first + 1h);
+}
+
+TEST_F(StsMemoryTest, UseDoesNotPutOffTheNextLook) {
+  Remember();
+  world.Pass(1h);
+  AskSts();
+  EXPECT_LE(Memory().policy->check_at, FakeClock::kWallStart + 1h);
+}
+
 TEST_F(StsMemoryTest, ASlowStoreIsWaitedFor) {
   Remember();
   world.store.delay = 2s;
