@@ -162,7 +162,7 @@ std::string CacheListHead() {
 
 std::string CacheListLine(const std::string& domain, const StsMemory& memory,
                           WallTime now) {
-  std::string line = Padded(Printable(domain), kDomainColumn) +
+  std::string line = Padded(Printable(domain, 255), kDomainColumn) +
                      Padded(ModeOf(memory), kColumn);
   if (memory.policy) {
     const StoredPolicy& policy = *memory.policy;
@@ -180,7 +180,7 @@ std::string CacheListLine(const std::string& domain, const StsMemory& memory,
 
 std::string CacheText(const std::string& domain, const StsMemory& memory,
                       WallTime now) {
-  std::string text = Printable(domain) + "\n";
+  std::string text = Printable(domain, 255) + "\n";
   const auto line = [&](const char* label, const std::string& value) {
     text += "  " + Padded(label, kLabelColumn) + value + "\n";
   };

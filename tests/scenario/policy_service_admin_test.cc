@@ -159,7 +159,6 @@ TEST_F(ReloadTest, WithTheSameSettingsAllStaysInMemory) {
   Answer(kDomain);
   settings.answer_timeout = 5s;
   settings.max_lookups = 7;
-  settings.max_fetches = 7;
   Reload("");
   EXPECT_TRUE(IsKept(kDomain));
 }

@@ -1,13 +1,18 @@
 // The store on its disk thread: real threads, a real file, virtual time.
 #include "policy-daemon/durable_store.h"
 
+#include <condition_variable>
 #include <filesystem>
 #include <future>
+#include <mutex>
 #include <stdexcept>
 #include <thread>
 
+#include <fcntl.h>
+
 #include <boost/asio/executor_work_guard.hpp>
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 
 #include "tests/support/fake_world.h"
 #include "tests/support/policy_folder.h"
@@ -148,6 +153,63 @@ TEST_F(DiskThreadTest, TakesNoMoreThanItsQueueHolds) {
 
 // --- DurableStore.
 
+// A disk that hangs: SQLite's file locks, which every access takes, block on
+// all threads but the one that made this.
+class HangingDisk {
+ public:
+  HangingDisk() {
+    {
+      const std::lock_guard lock(mutex_);
+      maker_ = std::this_thread::get_id();
+      hangs_ = true;
+    }
+    sqlite3_vfs* const vfs = sqlite3_vfs_find(nullptr);
+    vfs->xSetSystemCall(vfs, "fcntl",
+                        reinterpret_cast<sqlite3_syscall_ptr>(Lock));
+  }
+  ~HangingDisk() { Recover(); }
+  HangingDisk(const HangingDisk&) = delete;
+  HangingDisk& operator=(const HangingDisk&) = delete;
+
+  // Returns once somebody hangs.
+  void AwaitVictim() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [] { return victims_ > 0; });
+  }
+  // Returns once nobody hangs any more.
+  void Recover() {
+    std::unique_lock lock(mutex_);
+    hangs_ = false;
+    changed_.notify_all();
+    changed_.wait(lock, [] { return victims_ == 0; });
+    sqlite3_vfs* const vfs = sqlite3_vfs_find(nullptr);
+    vfs->xSetSystemCall(vfs, "fcntl", nullptr);
+  }
+
+ private:
+  static int Lock(int file, int command, void* argument) {
+    Pass();
+    return fcntl(file, command, argument);
+  }
+  static void Pass() {
+    std::unique_lock lock(mutex_);
+    if (std::this_thread::get_id() == maker_) return;
+    ++victims_;
+    changed_.notify_all();
+    changed_.wait(lock, [] { return !hangs_; });
+    --victims_;
+    changed_.notify_all();
+  }
+
+  // Static: a victim may look at it after the disk has recovered.
+  static inline std::mutex mutex_;
+  static inline std::condition_variable changed_;
+  // Guarded by mutex_:
+  static inline std::thread::id maker_;
+  static inline bool hangs_ = false;
+  static inline int victims_ = 0;
+};
+
 class DurableStoreTest : public testing::Test {
  protected:
   DurableStoreTest() { Open(); }
@@ -219,12 +281,12 @@ TEST_F(DurableStoreTest, WritesComeInTheirOrder) {
 }
 
 TEST_F(DurableStoreTest, APutEndsWithItsCommit) {
-  Hang hang(store->thread());
+  HangingDisk disk;
   const auto put = StartPut("a.example");
   world.clock.RunReady();
   EXPECT_FALSE(put.done());
   EXPECT_EQ(Told(AfterCrash("a.example")), "nothing");
-  hang.LetGo();
+  disk.Recover();
   Wait(put);
   EXPECT_EQ(Told(AfterCrash("a.example")), Told({SomePolicy(), {}}));
 }
@@ -232,7 +294,7 @@ TEST_F(DurableStoreTest, APutEndsWithItsCommit) {
 TEST_F(DurableStoreTest, ManyPutsShareACommit) {
   std::vector<Started<bool>> puts;
   {
-    const Hang hang(store->thread());
+    const HangingDisk disk;
     for (int i = 0; i < 300; ++i)
       puts.push_back(StartPut("d" + std::to_string(i) + ".example"));
   }
@@ -244,7 +306,7 @@ TEST_F(DurableStoreTest, ManyPutsShareACommit) {
 
 TEST_F(DurableStoreTest, ADiskThatHangsCostsAQuestionTwoSeconds) {
   Wait(StartPut("a.example"));
-  const Hang hang(store->thread());
+  const HangingDisk disk;
   const auto found = world.Start(store->Find("a.example"));
   world.Pass(1999ms);
   EXPECT_FALSE(found.done());
@@ -255,36 +317,38 @@ TEST_F(DurableStoreTest, ADiskThatHangsCostsAQuestionTwoSeconds) {
 }
 
 TEST_F(DurableStoreTest, ADiskThatHangsCostsAPutTwoSecondsAndIsWrittenLater) {
-  Hang hang(store->thread());
+  HangingDisk disk;
   const auto put = StartPut("a.example");
   world.Pass(2s);
   EXPECT_TRUE(put.done());
-  hang.LetGo();
+  disk.Recover();
   EXPECT_EQ(Told(Find("a.example")), Told({SomePolicy(), {}}));
 }
 
 TEST_F(DurableStoreTest, ADiskThatHangsHasNothingDue) {
   Wait(StartPut("a.example"));
-  Hang hang(store->thread());
+  HangingDisk disk;
   const auto due = world.Start(store->Due(kNow + 720h, 10));
   world.Pass(2s);
   EXPECT_EQ(due.value(), std::vector<std::string>());
-  hang.LetGo();
+  disk.Recover();
   EXPECT_EQ(Wait(world.Start(store->Due(kNow + 720h, 10))),
             std::vector<std::string>{"a.example"});
 }
 
 TEST_F(DurableStoreTest, ADiskThatHangsForLongLosesWritesAndCountsThem) {
-  Hang hang(store->thread());
+  HangingDisk disk;
+  store->Schedule("a.example", kNow);
+  disk.AwaitVictim();
   for (int i = 0; i < 50010; ++i) store->Schedule("a.example", kNow);
   EXPECT_EQ(Errors(), 10);
-  hang.LetGo();
+  disk.Recover();
   EXPECT_EQ(Told(Find("a.example")), "nothing");
 }
 
 TEST_F(DurableStoreTest, ClosingWritesWhatIsLeft) {
   {
-    const Hang hang(store->thread());
+    const HangingDisk disk;
     for (int i = 0; i < 100; ++i)
       store->PutFailure("d" + std::to_string(i) + ".example", SomeFailure());
     StartPut("a.example");
