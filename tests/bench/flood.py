@@ -44,14 +44,13 @@ def measure(bench):
         hot_rows += hot
         rows.append(row)
     print_table(f"{RATE:,} hot answers a second, open loop over {CONNECTIONS} "
-                f"connections", "resolver flood max_lookups state seconds "
+                "connections", "resolver flood max_lookups state seconds "
                 "p50_us p99_us p99.9_us max_us late_p99_us not_from_memory "
-                "answers",
-                hot_rows)
+                "answers", hot_rows)
     print_table(f"What the flood meets, cache.max_bytes = {MAX_BYTES_MIB}MiB",
-                "resolver flood max_lookups names names/s p50_ms p99_ms daemon_cpu "
-                "too_many_lookups table_entries table_MiB peak_rss_MiB "
-                "remembered_after answers", rows)
+                "resolver flood max_lookups names names/s p50_ms p99_ms "
+                "daemon_cpu too_many_lookups table_entries table_MiB "
+                "peak_rss_MiB remembered_after answers", rows)
 
 
 def attack(bench, source, resolver, lookups, keys, connections):
@@ -95,7 +94,8 @@ def attacked(bench, pid, keys, connections, cells):
     still = bench.load(bench.socket, rest, "--once", "--connections", 10)
     progress(f"{cells[0]}: {flood['requests_per_second']:,.0f} names/s, hot "
              f"p99 {quiet['p99_us']:.0f} us, then {loaded['p99_us']:.0f} us")
-    hot_rows = [(*cells, state, *hot_cells(run)) for state, run in (("quiet", quiet), ("flood", loaded))]
+    hot_rows = [(*cells, state, *hot_cells(run))
+                for state, run in (("quiet", quiet), ("flood", loaded))]
     usage = flood["processes"][0]
     return hot_rows, (
         *cells, f"{flood['replies']:,}",
