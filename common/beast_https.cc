@@ -87,6 +87,10 @@ Result<std::shared_ptr<BeastHttps::Trust>> BeastHttps::LoadTrust(
   // RFC 8461 section 7.2.
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
+  // Key exchanges that cost a millisecond: of finite field Diffie-Hellman the
+  // server chooses the size, and a large one takes a second of the loop.
+  SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES");
+  SSL_CTX_set1_groups_list(context, "X25519:P-256:P-384");
   // Each fetch is one connection: nothing is ever resumed.
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   // Idle buffers of slow hosts are given back.

@@ -21,12 +21,20 @@ DiskThread::DiskThread(boost::asio::any_io_executor executor, Clock& clock,
       thread_([this] { Work(); }) {}
 
 DiskThread::~DiskThread() {
+  // Who has not called Finish() waits as long as it takes.
+  while (thread_.joinable()) Finish(Seconds(3600));
+}
+
+bool DiskThread::Finish(Seconds patience) {
   {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     ending_ = true;
+    wake_.notify_all();
+    if (!wake_.wait_for(lock, patience, [this] { return ended_; }))
+      return false;
   }
-  wake_.notify_one();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
+  return true;
 }
 
 bool DiskThread::Post(Job job) {
@@ -35,7 +43,7 @@ bool DiskThread::Post(Job job) {
     if (queue_.size() >= kMaxQueued) return false;
     queue_.push_back(std::move(job));
   }
-  wake_.notify_one();
+  wake_.notify_all();
   return true;
 }
 
@@ -55,7 +63,11 @@ void DiskThread::Work() {
       continue;  // jobs may have come meanwhile
     }
     if (queue_.empty()) {
-      if (ending_) return;
+      if (ending_) {
+        ended_ = true;
+        wake_.notify_all();
+        return;
+      }
       wake_.wait(lock);
       continue;
     }

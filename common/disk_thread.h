@@ -7,7 +7,8 @@
 // sync.
 //
 // Contract: Post() and Run() from the loop thread; jobs and `settle` run on
-// the disk thread and do not throw. The destructor runs what is queued.
+// the disk thread and do not throw. Finish() or the destructor run what is
+// queued.
 #pragma once
 
 #include <condition_variable>
@@ -36,6 +37,10 @@ class DiskThread {
   ~DiskThread();
   DiskThread(const DiskThread&) = delete;
   DiskThread& operator=(const DiskThread&) = delete;
+
+  // Runs what is queued and ends the thread; nothing may be posted any more.
+  // False: it did not end within `patience` of real time, and never will.
+  bool Finish(Seconds patience);
 
   // False: too many jobs wait (the disk hangs), and this one is dropped.
   bool Post(Job job);
@@ -73,6 +78,7 @@ class DiskThread {
   std::condition_variable wake_;
   std::deque<Job> queue_;  // guarded by mutex_
   bool ending_ = false;    // guarded by mutex_
+  bool ended_ = false;     // guarded by mutex_
   std::thread thread_;
 };
 

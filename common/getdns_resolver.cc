@@ -200,15 +200,19 @@ GetdnsResolver::Servers GetdnsResolver::ServersToAsk() {
 }
 
 Awaitable<DnsAnswer> GetdnsResolver::Query(std::string name, DnsType type) {
-  co_return co_await Ask(ServersToAsk(), std::move(name), type);
+  co_return co_await Ask(ServersToAsk(), std::move(name), type,
+                         Turn::kQuestion);
 }
 
 Awaitable<DnsAnswer> GetdnsResolver::Ask(Servers servers, std::string name,
-                                         DnsType type) {
+                                         DnsType type, Turn turn) {
   const SteadyTime started = clock_.Now();
   const SteadyTime deadline = started + options_.timeout;
-  const auto permit = co_await gate_.Enter(0, deadline);
-  if (!permit) co_return Failure("too many DNS questions at once");
+  std::optional<Gate<int>::Permit> permit;
+  if (turn == Turn::kQuestion) {
+    permit.emplace(co_await gate_.Enter(0, deadline));
+    if (!*permit) co_return Failure("too many DNS questions at once");
+  }
   const auto pending = std::make_shared<Pending>();
   pending->name = std::move(name);
   pending->type = type;
@@ -318,8 +322,8 @@ Awaitable<void> GetdnsResolver::Probe() {
   for (const auto& server : servers) {
     Servers one = {server};
     std::string root = ".";
-    const DnsAnswer answer =
-        co_await Ask(std::move(one), std::move(root), DnsType::kSoa);
+    const DnsAnswer answer = co_await Ask(std::move(one), std::move(root),
+                                          DnsType::kSoa, Turn::kProbe);
     JudgeProbe(*server, answer);
   }
   validates_.Set(Validates() ? 1 : 0);

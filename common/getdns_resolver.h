@@ -85,7 +85,10 @@ class GetdnsResolver final : public Resolver {
                       getdns_transport_list_t transport);
   // The servers to ask, best first.
   Servers ServersToAsk();
-  Awaitable<DnsAnswer> Ask(Servers servers, std::string name, DnsType type);
+  // A probe does not wait behind a flood of questions.
+  enum class Turn { kQuestion, kProbe };
+  Awaitable<DnsAnswer> Ask(Servers servers, std::string name, DnsType type,
+                           Turn turn);
   void Send(Server& server, const std::shared_ptr<Pending>& pending);
   static void OnAnswer(getdns_context* context, getdns_callback_type_t type,
                        getdns_dict* response, void* attempt,

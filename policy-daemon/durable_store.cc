@@ -7,6 +7,7 @@ namespace {
 
 // A healthy disk answers in well under a millisecond.
 constexpr Seconds kPatience{2};
+constexpr Seconds kClosePatience{10};
 constexpr Seconds kWatchInterval{1};
 // What it returns must not get lost.
 constexpr Seconds kWatchPatience{600};
@@ -36,11 +37,12 @@ DurableStore::DurableStore(boost::asio::any_io_executor executor, Clock& clock,
                                          [disk = disk_] { disk->Settle(); });
 }
 
-DurableStore::~DurableStore() { Close(); }
+DurableStore::~DurableStore() = default;
 
-void DurableStore::Close() {
-  thread_.reset();
-  disk_.reset();
+bool DurableStore::Close() {
+  if (!thread_->Finish(kClosePatience)) return false;
+  disk_->file.reset();
+  return true;
 }
 
 Awaitable<StsMemory> DurableStore::Find(std::string domain) {

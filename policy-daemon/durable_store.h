@@ -41,11 +41,9 @@ class DurableStore final : public PolicyStore {
   using OnPurged = std::function<void(const std::string& domain)>;
   Awaitable<void> Watch(OnPurged on_purged);
 
-  // Other work that blocks may share the thread.
-  DiskThread& thread() { return *thread_; }
-
-  // Writes what is left, and ends the thread. No call may follow.
-  void Close();
+  // Writes what is left, and ends the thread; no call may follow. False: the
+  // disk hangs, and what was not written by now is lost.
+  bool Close();
 
  private:
   // On the disk thread alone.

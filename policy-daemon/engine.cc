@@ -17,7 +17,6 @@ StsSettings StsSettingsOf(const Options& options) {
 PolicyService::Settings ServiceSettingsOf(const Options& options) {
   return {.answer_timeout = options.policy.answer_timeout,
           .max_lookups = options.policy.max_lookups,
-          .max_fetches = options.sts.max_fetches,
           .max_entries = options.cache.max_entries,
           .max_bytes = options.cache.max_bytes,
           .dane_enabled = options.dane.enabled,
@@ -93,6 +92,9 @@ Status Engine::Use(Configuration configuration) {
   const Options& options = configuration.options;
   const Status used = resolver->Use(options.dns);
   if (!used) return used.error();
+  // What another resolver said may not be what this one says.
+  if (!(options.dns == dns_)) service.Drop("");
+  dns_ = options.dns;
   https.Use(std::move(configuration.trust));
   store.SetBounds(options.cache.max_entries, options.cache.max_bytes);
   fetcher.Use(StsSettingsOf(options));

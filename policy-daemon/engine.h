@@ -61,6 +61,8 @@ class Engine {
   };
   Engine(boost::asio::io_context& loop, const Configuration& configuration,
          Outside outside);
+
+  Options::Dns dns_;  // in use
 };
 
 // The file of remembered policies.

@@ -1,6 +1,14 @@
 #include "policy-daemon/lookup.h"
 
+#include <algorithm>
+
 namespace postern {
+namespace {
+
+// One domain with many hosts must not take up the resolver.
+constexpr size_t kHostsAtOnce = 8;
+
+}  // namespace
 
 Lookup::Lookup(const World& world, Settings settings, PolicyKey key)
     : world_(world),
@@ -54,20 +62,25 @@ Awaitable<void> Lookup::RunDane(std::shared_ptr<Lookup> self) {
   DaneLookup::MxSet set = co_await self->world_.dane.FindMx(self->facts_.key);
   self->facts_.mx = std::move(set.facts);
   self->facts_.hosts.resize(set.hosts.size());
-  for (size_t i = 0; i < set.hosts.size(); ++i) {
+  for (size_t i = 0; i < set.hosts.size(); ++i)
     self->facts_.hosts[i].name = std::move(set.hosts[i]);
+  for (size_t i = 0; i < std::min(set.hosts.size(), kHostsAtOnce); ++i) {
     ++self->running_;
-    Spawn(self->world_.executor, self->RunHost(self, i));
+    Spawn(self->world_.executor, self->RunHosts(self));
   }
   self->Update();
 }
 
-Awaitable<void> Lookup::RunHost(std::shared_ptr<Lookup> self, size_t index) {
+Awaitable<void> Lookup::RunHosts(std::shared_ptr<Lookup> self) {
   const Branch branch(*self);
-  HostFacts host = co_await self->world_.dane.FindHost(
-      self->facts_.hosts[index].name, self->facts_.key.port);
-  self->facts_.hosts[index] = std::move(host);
-  self->Update();
+  auto& hosts = self->facts_.hosts;
+  while (self->next_host_ < hosts.size()) {
+    const size_t index = self->next_host_++;
+    HostFacts host = co_await self->world_.dane.FindHost(hosts[index].name,
+                                                         self->facts_.key.port);
+    hosts[index] = std::move(host);
+    self->Update();
+  }
 }
 
 Awaitable<void> Lookup::RunSts(std::shared_ptr<Lookup> self) {

@@ -50,7 +50,7 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
 
  private:
   Awaitable<void> RunDane(std::shared_ptr<Lookup> self);
-  Awaitable<void> RunHost(std::shared_ptr<Lookup> self, size_t index);
+  Awaitable<void> RunHosts(std::shared_ptr<Lookup> self);
   Awaitable<void> RunSts(std::shared_ptr<Lookup> self);
   // Ends a branch, however it ends.
   class Branch;
@@ -62,7 +62,8 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
   Facts facts_;
   std::optional<Decision> decision_;
   std::function<void()> on_change_;
-  size_t running_ = 0;  // branches
+  size_t running_ = 0;    // branches
+  size_t next_host_ = 0;  // the first that no branch has taken up
   Event settled_;
   Event completed_;
 };

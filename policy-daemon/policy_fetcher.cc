@@ -11,10 +11,15 @@ namespace {
 // Refetch at a random point of this span, whatever the id says: owners forget
 // to change it, and a fixed time would tell an attacker when to block.
 constexpr Seconds kMaxRefetchSpan{24 * 3600};
+// Whoever publishes a policy of seconds does not keep us busy for ever: it is
+// fetched again when it is asked for.
+constexpr Seconds kMinRecheck{300};
 constexpr size_t kMaxFetchesPerAddress = 16;
 // Refreshes leave the questions their room.
 constexpr size_t kBackgroundPerAddress = 4;
 constexpr size_t kBackgroundShare = 4;  // one of so many
+constexpr size_t kMaxBackgroundWaiting = 1000;
+constexpr Seconds kBackgroundTimeout{30};
 // An address that does not answer must not use up the patience for the next.
 constexpr Seconds kConnectTimeout{4};
 // How long the slower of A and AAAA is waited for when the other is there.
@@ -28,6 +33,13 @@ constexpr char kPolicyPath[] = "/.well-known/mta-sts.txt";
 bool IsTextPlain(std::string_view content_type) {
   const auto type = content_type.substr(0, content_type.find(';'));
   return ToLowerAscii(TrimBlanks(type)) == "text/plain";
+}
+
+// What counts as one server: of IPv6, everybody has a /64 to himself.
+IpAddress SeatOf(IpAddress address) {
+  if (address.v6)
+    std::fill(address.bytes.begin() + 8, address.bytes.end(), uint8_t{0});
+  return address;
 }
 
 }  // namespace
@@ -69,7 +81,8 @@ Seconds PolicyFetcher::Patience() const {
 
 bool PolicyFetcher::MayHold(const std::string& domain, SteadyTime asked_at) {
   const auto found = in_flight_.find(domain);
-  if (found == in_flight_.end()) return false;
+  // It has just ended: the next attempt has its result.
+  if (found == in_flight_.end()) return true;
   auto& held_at = found->second->held_at;
   if (!held_at) held_at = world_.clock.Now();
   return asked_at < *held_at;
@@ -84,7 +97,12 @@ std::shared_ptr<PolicyFetch> PolicyFetcher::Start(FetchRequest request) {
   const auto found = in_flight_.find(request.domain);
   if (found != in_flight_.end()) return found->second;
   // Those that only wait for their turn need memory, too.
-  if (in_flight_.size() >= settings_.max_fetches + kMaxWaiting) return nullptr;
+  size_t& started = request.background ? in_background_ : in_foreground_;
+  const size_t bound = request.background
+                           ? BackgroundFetches() + kMaxBackgroundWaiting
+                           : settings_.max_fetches + kMaxWaiting;
+  if (started >= bound) return nullptr;
+  ++started;
   // Held here as well: the fetch may end before Spawn() returns.
   const auto flight =
       std::make_shared<PolicyFetch>(world_.executor, world_.clock);
@@ -97,7 +115,7 @@ std::shared_ptr<PolicyFetch> PolicyFetcher::Start(FetchRequest request) {
 Awaitable<void> PolicyFetcher::Run(FetchRequest request,
                                    std::shared_ptr<PolicyFetch> flight) {
   // Whatever happens, nobody may wait for a fetch that has ended.
-  const Landing landing(*this, request.domain, flight);
+  const Landing landing(*this, request, flight);
   flight->result = co_await Fetch(request);
   const FetchResult& result = flight->result;
   if (!result.stored) {
@@ -118,6 +136,7 @@ Awaitable<void> PolicyFetcher::Run(FetchRequest request,
 
 PolicyFetcher::Landing::~Landing() {
   fetcher_.in_flight_.erase(domain_);
+  --(background_ ? fetcher_.in_background_ : fetcher_.in_foreground_);
   fetcher_.fetching_.Decrement();
   flight_->done.Set();
 }
@@ -162,20 +181,24 @@ Awaitable<FetchResult> PolicyFetcher::Fetch(const FetchRequest& request) {
     const bool background = request.background;
     auto& address_share = background ? background_by_address_ : by_address_;
     auto& share = background ? background_ : all_fetches_;
-    const auto own_seat = co_await address_share.Enter(address, turn_deadline);
+    const auto own_seat =
+        co_await address_share.Enter(SeatOf(address), turn_deadline);
     if (!own_seat) continue;  // another address may be free
     const auto own_permit = co_await share.Enter(0, turn_deadline);
     if (!own_permit) continue;
     std::optional<Gate<IpAddress>::Permit> seat;
     std::optional<Gate<int>::Permit> permit;
     if (background) {
-      seat.emplace(co_await by_address_.Enter(address, turn_deadline));
+      seat.emplace(co_await by_address_.Enter(SeatOf(address), turn_deadline));
       if (!*seat) continue;
       permit.emplace(co_await all_fetches_.Enter(0, turn_deadline));
       if (!*permit) continue;
     }
     const SteadyTime now = world_.clock.Now();
-    if (!deadline) deadline = now + settings_.fetch_timeout;
+    if (!deadline)
+      deadline = now + (background ? std::min(settings_.fetch_timeout,
+                                              kBackgroundTimeout)
+                                   : settings_.fetch_timeout);
     HttpsRequest get;
     get.host = host;
     get.address = address;
@@ -272,8 +295,9 @@ StoredPolicy PolicyFetcher::MakeStored(StsPolicy policy,
   const int64_t span = std::min(policy.max_age, kMaxRefetchSpan).count();
   std::uniform_int_distribution<int64_t> point(span / 3, span * 2 / 3);
   stored.refetch_at = stored.fetched_at + Seconds(point(random_));
-  stored.check_at =
-      std::min(stored.fetched_at + request.check_after, stored.refetch_at);
+  stored.check_at = std::max(
+      std::min(stored.fetched_at + request.check_after, stored.refetch_at),
+      stored.fetched_at + kMinRecheck);
   if (!request.background) stored.used_at = stored.fetched_at;
   stored.id = request.id;
   stored.policy = std::make_shared<const StsPolicy>(std::move(policy));

@@ -2,8 +2,8 @@
 //
 // Contract: loop thread only; one fetch in flight a domain, at most
 // `max_fetches` in all and kMaxFetchesPerAddress to one server address.
-// Background fetches (nobody waits for them) have a share of each, so that
-// they never take the place of a question's.
+// Background fetches (nobody waits for them) have a share of each and a bound
+// of their own, so that they never take the place of a question's.
 #pragma once
 
 #include <functional>
@@ -77,7 +77,7 @@ class PolicyFetcher {
     on_change_ = std::move(call);
   }
 
-  // Joins the domain's fetch, or starts it. Null: too many wait.
+  // Joins the domain's fetch, or starts it. Null: too many wait already.
   std::shared_ptr<PolicyFetch> Start(FetchRequest request);
 
   // No fetch takes longer; it keeps its own deadlines.
@@ -89,8 +89,8 @@ class PolicyFetcher {
   // True if a question asked now need not wait for the fetch in flight.
   bool HasHeld(const std::string& domain) const;
 
-  // Fetches that run or wait for their turn.
-  size_t in_flight() const { return in_flight_.size(); }
+  // Fetches that questions may wait for: they run or wait for their turn.
+  size_t in_foreground() const { return in_foreground_; }
 
   void Use(StsSettings settings);
 
@@ -98,10 +98,11 @@ class PolicyFetcher {
   // Ends a fetch, however it ends.
   class Landing {
    public:
-    Landing(PolicyFetcher& fetcher, std::string domain,
+    Landing(PolicyFetcher& fetcher, const FetchRequest& request,
             std::shared_ptr<PolicyFetch> flight)
         : fetcher_(fetcher),
-          domain_(std::move(domain)),
+          domain_(request.domain),
+          background_(request.background),
           flight_(std::move(flight)) {}
     Landing(const Landing&) = delete;
     Landing& operator=(const Landing&) = delete;
@@ -110,6 +111,7 @@ class PolicyFetcher {
    private:
     PolicyFetcher& fetcher_;
     std::string domain_;
+    bool background_;
     std::shared_ptr<PolicyFetch> flight_;
   };
 
@@ -133,6 +135,8 @@ class PolicyFetcher {
   std::mt19937_64 random_;
   boost::unordered_flat_map<std::string, std::shared_ptr<PolicyFetch>>
       in_flight_;
+  size_t in_foreground_ = 0;
+  size_t in_background_ = 0;
   Gate<int> all_fetches_;
   Gate<IpAddress> by_address_;
   Gate<int> background_;

@@ -9,6 +9,10 @@
 namespace postern {
 namespace {
 
+// Warm-ups start no more lookups while one of so many of policy.max_lookups is
+// taken: the rest is for questions.
+constexpr size_t kWarmUpShare = 2;
+
 struct KindNames {
   const char* reply;
   const char* temp;  // why; null: no TEMP
@@ -141,7 +145,8 @@ bool PolicyService::WarmUp(std::string_view text) {
   const std::string name = MemoryKey(spelled, overriding);
   const SteadyTime now = world_.lookup.clock.Now();
   if (!table_.Find(name, Dialect::kPolicy, now).text.empty() ||
-      in_flight_.contains(name) || !HasRoom())
+      in_flight_.contains(name) ||
+      in_flight_.size() >= settings_.max_lookups / kWarmUpShare)
     return false;
   Join(*key);
   return true;
@@ -196,11 +201,10 @@ Awaitable<std::shared_ptr<Lookup>> PolicyService::Explain(PolicyKey key) {
 }
 
 bool PolicyService::HasRoom() const {
-  // Lookups that only wait for a slow policy file are bounded by max_fetches,
-  // and leave the others their room.
-  const size_t fetching =
-      std::min(world_.fetcher.in_flight(), settings_.max_fetches);
-  return in_flight_.size() < settings_.max_lookups + fetching;
+  // Lookups that only wait for a slow policy file leave the others their room;
+  // the fetcher bounds them.
+  return in_flight_.size() <
+         settings_.max_lookups + world_.fetcher.in_foreground();
 }
 
 std::shared_ptr<PolicyService::Flight> PolicyService::Join(

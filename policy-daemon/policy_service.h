@@ -30,7 +30,6 @@ class PolicyService {
   struct Settings {
     std::chrono::milliseconds answer_timeout{8000};
     size_t max_lookups = 1000;
-    size_t max_fetches = 1000;
     size_t max_entries = 1000000;
     size_t max_bytes = 1 << 30;
     bool dane_enabled = true;

@@ -3,9 +3,10 @@
 //
 // The agenda is the store's: each domain has a time at which it is looked at
 // next. Then its TXT record is asked for; a changed id, or the time to refetch
-// whatever the id says, leads to a fetch in the background. Failures are
-// repeated after 5 min, 10 min ... 1 h. Domains that no question was about for
-// 30 days are left alone until their policy has expired, and then forgotten.
+// whatever the id says, leads to a fetch in the background. A failed fetch is
+// repeated after 5 min, 10 min ... 1 h, a failed question after 15 min. Domains
+// that no question was about for 30 days are left alone until their policy has
+// expired, and then forgotten.
 //
 // Contract: loop thread only. At most kAtOnce TXT questions in flight and
 // kPerSecond domains a second; fetches have the background's share.
@@ -55,6 +56,7 @@ class Refresher {
   prometheus::Counter& unchanged_;
   prometheus::Counter& fetched_;
   prometheus::Counter& failed_;
+  prometheus::Counter& record_failed_;
 };
 
 }  // namespace postern

@@ -9,6 +9,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include "common/disk_thread.h"
 #include "common/listener.h"
 #include "common/log.h"
 #include "common/metrics_server.h"
@@ -89,6 +90,16 @@ Result<Sockets> OpenSockets(asio::io_context& loop, const Options& options) {
   return sockets;
 }
 
+void WantFiles(const Options& options) {
+  const uint64_t wanted = options.policy.max_connections + kOtherFiles;
+  const uint64_t files = RaiseOpenFiles(wanted);
+  if (files < wanted)
+    Log(LogLevel::kWarn, "few_open_files",
+        {{"limit", files},
+         {"wanted", wanted},
+         {"advice", "set LimitNOFILE, or lower policy.max_connections"}});
+}
+
 void LogSockets(const std::vector<Listener>& listeners, const char* purpose) {
   for (const Listener& listener : listeners)
     Log(LogLevel::kInfo, "listening",
@@ -116,6 +127,7 @@ class Daemon {
               return engine.service.WarmUp(next_hop);
             },
             *engine.metrics),
+        files_(new DiskThread(loop.get_executor(), *engine.clock, [] {})),
         reloaded_(engine.metrics->Counter("postern_reloads_total",
                                           "Reloads of the configuration",
                                           {{"result", "ok"}})),
@@ -171,6 +183,7 @@ class Daemon {
       if (error) co_return;
       if (number == SIGHUP) {
         // Beside this: a disk that hangs must not keep SIGTERM waiting.
+        reload_again_ = reloading_;
         if (!stopping && !std::exchange(reloading_, true))
           Spawn(loop_.get_executor(), Reload());
         continue;
@@ -201,6 +214,14 @@ class Daemon {
 
   // A bad configuration changes nothing.
   Awaitable<void> Reload() {
+    do {
+      reload_again_ = false;
+      co_await ReloadOnce();
+    } while (reload_again_);
+    reloading_ = false;
+  }
+
+  Awaitable<void> ReloadOnce() {
     NotifyReloading();
     using Loaded = Result<Configuration>;
     std::function<Loaded()> load = [argc = argc_, argv = argv_]() -> Loaded {
@@ -208,8 +229,8 @@ class Daemon {
       if (!line) return line.error();
       return LoadConfiguration(std::move(line->options));
     };
-    auto loaded = co_await engine_.store.thread().Run<Loaded>(std::move(load),
-                                                              kReloadPatience);
+    auto loaded =
+        co_await files_->Run<Loaded>(std::move(load), kReloadPatience);
     Status used = Error{"the files could not be read in time"};
     if (loaded) used = *loaded ? Take(std::move(**loaded)) : loaded->error();
     if (used) {
@@ -221,7 +242,6 @@ class Daemon {
            {"effect", "the configuration stays as it was"}});
     }
     NotifyReady("answering");
-    reloading_ = false;
   }
 
   Status Take(Configuration configuration) {
@@ -231,6 +251,7 @@ class Daemon {
     if (!used) return used;
     const std::string restart = KeysForRestart(options_, options);
     server_.Use({.max_connections = options.policy.max_connections});
+    WantFiles(options);
     SetLogLevel(options.log.level);
     // What is not taken up now must be seen to differ the next time, too.
     options_.policy.answer_timeout = options.policy.answer_timeout;
@@ -252,8 +273,12 @@ class Daemon {
   SocketmapServer server_;
   MetricsServer metrics_server_;
   WarmUp warm_up_;
+  // Files of the administrator's may hang, or take long: not where policies
+  // are read. It is left to the end of the process, whatever it does.
+  DiskThread* const files_;
   std::unique_ptr<Milter> milter_;
   bool reloading_ = false;
+  bool reload_again_ = false;  // another SIGHUP came meanwhile
   prometheus::Counter& reloaded_;
   prometheus::Counter& reload_failed_;
 };
@@ -270,13 +295,7 @@ int Serve(const CommandLine& line, int argc, const char* const* argv) {
   // What needs root comes first.
   auto sockets = OpenSockets(loop, options);
   if (!sockets) return Fail(sockets.error());
-  const uint64_t wanted = options.policy.max_connections + kOtherFiles;
-  const uint64_t files = RaiseOpenFiles(wanted);
-  if (files < wanted)
-    Log(LogLevel::kWarn, "few_open_files",
-        {{"limit", files},
-         {"wanted", wanted},
-         {"advice", "set LimitNOFILE, or lower policy.max_connections"}});
+  WantFiles(options);
   const Options::Run& run = options.run;
   const Status folder =
       PrepareFolder(options.cache.directory, run.user, run.group);
@@ -299,7 +318,10 @@ int Serve(const CommandLine& line, int argc, const char* const* argv) {
         line.config_file.empty() ? "(defaults)" : line.config_file.c_str()}});
   NotifyReady("answering");
   loop.run();
-  (*engine)->store.Close();
+  if (!(*engine)->store.Close())
+    Log(LogLevel::kError, "policies_not_written",
+        {{"reason", "the disk hangs"},
+         {"effect", "what was fetched last may have to be fetched again"}});
   Log(LogLevel::kInfo, "stopped");
   for (auto* listeners :
        {&sockets->policy, &sockets->metrics, &sockets->milter})

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 #include <set>
+#include <unordered_set>
 
 #include "common/domain_name.h"
 #include "common/text.h"
@@ -81,9 +82,7 @@ class Parser {
     } else if (name == "mx") {
       const auto pattern = ParseMx(value);
       if (!pattern) return "'" + Printable(value, 100) + "' is no mx pattern";
-      if (std::find(policy_.mx.begin(), policy_.mx.end(), *pattern) !=
-          policy_.mx.end())
-        return "";
+      if (!patterns_.insert(*pattern).second) return "";
       policy_.mx.push_back(*pattern);
       kept = *pattern;
     }
@@ -121,6 +120,7 @@ class Parser {
 
   StsPolicy policy_;
   std::set<std::string, std::less<>> seen_;
+  std::unordered_set<std::string> patterns_;
 };
 
 }  // namespace
