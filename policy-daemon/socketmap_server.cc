@@ -65,6 +65,7 @@ SocketmapServer::SocketmapServer(asio::io_context& loop, Clock& clock,
     : loop_(loop),
       clock_(clock),
       service_(service),
+      lookup_turns_(loop.get_executor(), clock),
       settings_(settings),
       open_(metrics.Gauge("postern_connections", "Open socketmap connections")),
       accepted_(metrics.Counter("postern_connections_total",
@@ -183,6 +184,8 @@ Awaitable<void> SocketmapServer::Serve(std::shared_ptr<Connection> connection) {
     while (next == Next::kLookup || next == Next::kFlush) {
       if (next == Next::kLookup) {
         c.looking_up = true;
+        // To start a lookup costs as much as dozens of known answers.
+        co_await lookup_turns_.Next();
         const std::string reply =
             co_await service_.Answer(std::move(c.key), c.dialect);
         c.looking_up = false;

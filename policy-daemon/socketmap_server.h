@@ -18,6 +18,7 @@
 
 #include "common/listener.h"
 #include "common/metrics.h"
+#include "common/turns.h"
 
 #include "policy-daemon/policy_service.h"
 
@@ -61,6 +62,7 @@ class SocketmapServer {
   boost::asio::io_context& loop_;
   Clock& clock_;
   PolicyService& service_;
+  Turns lookup_turns_;
   Settings settings_;
   bool stopping_ = false;
   std::vector<std::shared_ptr<Listener::Acceptor>> acceptors_;
