@@ -276,7 +276,7 @@ def progress(text):
 
 
 def print_table(title, columns, rows):
-    print(f"\n### {title}\n")
+    print(f"\n#### {title}\n")
     lines = [columns.split(), *([str(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines)]
     lines.insert(1, ["-" * width for width in widths])
