@@ -128,6 +128,8 @@ Seconds AnswerTtl(const Facts& facts, const Decision& decision) {
     if (host.state == HostState::kUnknown) return kFailureTtl;
     if (host.state != HostState::kPending) ttl = std::min(ttl, Clamp(host.ttl));
   }
+  // A remembered policy may be found in a moment.
+  if (facts.sts.memory_unread) ttl = std::min(ttl, kFailureTtl);
   switch (facts.sts.txt) {
     case StsTxt::kFailed:
       // With a remembered policy the failure changes nothing.

@@ -60,7 +60,9 @@ Awaitable<StsMemory> DurableStore::Find(std::string domain) {
          {"effect", "its policy is looked up as if it were unknown"},
          {"advice", "check the disk of cache.directory"},
          {"suppressed", suppressed}});
-  co_return StsMemory{};
+  StsMemory unknown;
+  unknown.unread = true;
+  co_return unknown;
 }
 
 Awaitable<void> DurableStore::PutPolicy(std::string domain,
@@ -92,8 +94,13 @@ void DurableStore::NoteUse(const std::string& domain, WallTime used_at,
   Post([=](PolicyFile& file) { file.NoteUse(domain, used_at, check_at); });
 }
 
-void DurableStore::Schedule(const std::string& domain, WallTime check_at) {
-  Post([=](PolicyFile& file) { file.Schedule(domain, check_at); });
+void DurableStore::Schedule(const std::string& domain, WallTime fetched_at,
+                            WallTime check_at) {
+  Post([=](PolicyFile& file) { file.Schedule(domain, fetched_at, check_at); });
+}
+
+void DurableStore::ForgetExpired(const std::string& domain, WallTime now) {
+  Post([=](PolicyFile& file) { file.ForgetExpired(domain, now); });
 }
 
 void DurableStore::Forget(const std::string& domain) {

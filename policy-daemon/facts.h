@@ -81,7 +81,8 @@ struct StsFacts {
   // The policy in force, of whatever mode; null without one. Shared by the
   // store and by every answer that is being built from it; never changed.
   std::shared_ptr<const StsPolicy> policy;
-  bool remembered = false;  // from the store, not fetched for this question
+  bool memory_unread = false;  // the store failed: there may be a policy
+  bool remembered = false;     // from the store, not fetched for this question
   WallTime fetched_at{};
   WallTime expires_at{};
   WallTime refetch_at{};

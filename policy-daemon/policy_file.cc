@@ -8,50 +8,27 @@
 #include <ctime>
 #include <filesystem>
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <boost/unordered/unordered_flat_map.hpp>
-#include <sqlite3.h>
 
 #include "common/domain_name.h"
 #include "common/log.h"
+#include "common/sqlite.h"
+
+#include "policy-daemon/policy_schema.h"
 
 namespace postern {
 namespace {
 
-// "PSTN": a file of ours.
-constexpr int64_t kApplicationId = 0x5053544e;
-// Each step leads from the version that is its place to the next one.
-constexpr std::array<const char*, 2> kMigrations = {
-    // 1: policies alone.
-    R"(CREATE TABLE policies(
-         domain TEXT PRIMARY KEY NOT NULL,
-         id TEXT NOT NULL,
-         policy TEXT,
-         fetched_at INTEGER NOT NULL,
-         expires_at INTEGER NOT NULL,
-         refetch_at INTEGER NOT NULL
-       ) WITHOUT ROWID;)",
-    // 2: failed fetches, the agenda of the refreshes, word from beside.
-    R"(ALTER TABLE policies ADD COLUMN check_at INTEGER NOT NULL DEFAULT 0;
-       ALTER TABLE policies ADD COLUMN used_at INTEGER NOT NULL DEFAULT 0;
-       ALTER TABLE policies ADD COLUMN failed_id TEXT;
-       ALTER TABLE policies ADD COLUMN failed_first_at INTEGER;
-       ALTER TABLE policies ADD COLUMN failed_last_at INTEGER;
-       ALTER TABLE policies ADD COLUMN failed_tries INTEGER;
-       ALTER TABLE policies ADD COLUMN failed_reason TEXT;
-       UPDATE policies SET used_at = fetched_at;
-       CREATE INDEX due_policies ON policies(check_at)
-         WHERE policy IS NOT NULL;
-       CREATE INDEX due_failures ON policies(check_at) WHERE policy IS NULL;
-       CREATE TABLE purged(domain TEXT NOT NULL);)"};
-constexpr int64_t kVersion = kMigrations.size();
-
-constexpr char kColumns[] =
-    "domain, id, policy, fetched_at, expires_at, refetch_at, check_at, "
-    "used_at, failed_id, failed_first_at, failed_last_at, failed_tries, "
-    "failed_reason";
+using sqlite::Ask;
+using sqlite::Database;
+using sqlite::Execute;
+using sqlite::IsCorrupt;
+using sqlite::Statement;
 
 // Domains that have nothing but a failed fetch: anybody can make those.
 constexpr int64_t kMaxFailed = 100000;
@@ -62,9 +39,9 @@ constexpr int kBusyTimeoutMs = 2000;
 constexpr int kPageSize = 4096;
 constexpr int64_t kVisitPage = 1000;
 constexpr int64_t kTakenOverAtOnce = 1000;
-
-int64_t Number(WallTime time) { return time.time_since_epoch().count(); }
-WallTime Time(int64_t seconds) { return WallTime(Seconds(seconds)); }
+// Behind the file's name: set aside at a time, and what it held taken over.
+constexpr char kAside[] = ".unreadable-";
+constexpr char kTaken[] = ".taken";
 
 // What is to be written of a domain; nullopt: nothing is left of it.
 using Record = std::optional<StsMemory>;
@@ -81,114 +58,6 @@ size_t SizeOf(const Record& record) {
 bool HasPolicy(const Record& record) { return record && record->policy; }
 bool HasOnlyFailure(const Record& record) {
   return record && !record->policy && record->failure;
-}
-
-struct CloseDatabase {
-  void operator()(sqlite3* db) const { sqlite3_close_v2(db); }
-};
-using Database = std::unique_ptr<sqlite3, CloseDatabase>;
-
-// A prepared statement; bound by position, from 1.
-class Statement {
- public:
-  Statement(sqlite3* db, const std::string& sql) {
-    code_ = sqlite3_prepare_v3(db, sql.c_str(), static_cast<int>(sql.size()),
-                               SQLITE_PREPARE_PERSISTENT, &statement_, nullptr);
-  }
-  ~Statement() { sqlite3_finalize(statement_); }
-  Statement(const Statement&) = delete;
-  Statement& operator=(const Statement&) = delete;
-
-  Statement& Bind(int place, int64_t value) {
-    sqlite3_bind_int64(statement_, place, value);
-    return *this;
-  }
-  // The text must live until the statement has been reset.
-  Statement& Bind(int place, std::string_view text) {
-    sqlite3_bind_text(statement_, place, text.data(),
-                      static_cast<int>(text.size()), SQLITE_STATIC);
-    return *this;
-  }
-  Statement& BindNull(int place) {
-    sqlite3_bind_null(statement_, place);
-    return *this;
-  }
-  // True: there is a row. At the end, or after an error, false.
-  bool Step() {
-    if (statement_) code_ = sqlite3_step(statement_);
-    return code_ == SQLITE_ROW;
-  }
-  void Reset() { sqlite3_reset(statement_); }
-  // SQLITE_DONE or SQLITE_ROW where all is well.
-  int code() const { return code_ & 0xff; }
-  bool failed() const {
-    return code() != SQLITE_OK && code() != SQLITE_DONE && code() != SQLITE_ROW;
-  }
-
-  int64_t Int(int column) const {
-    return sqlite3_column_int64(statement_, column);
-  }
-  std::string Text(int column) const {
-    const auto* text = sqlite3_column_text(statement_, column);
-    const int size = sqlite3_column_bytes(statement_, column);
-    return text ? std::string(reinterpret_cast<const char*>(text),
-                              static_cast<size_t>(size))
-                : std::string();
-  }
-  bool IsNull(int column) const {
-    return sqlite3_column_type(statement_, column) == SQLITE_NULL;
-  }
-
- private:
-  sqlite3_stmt* statement_ = nullptr;
-  int code_ = SQLITE_OK;
-};
-
-bool IsCorrupt(int code) {
-  return code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
-}
-
-int Execute(sqlite3* db, const char* sql) {
-  return sqlite3_exec(db, sql, nullptr, nullptr, nullptr) & 0xff;
-}
-
-std::optional<int64_t> Pragma(sqlite3* db, const char* sql) {
-  Statement statement(db, sql);
-  if (!statement.Step()) return std::nullopt;
-  return statement.Int(0);
-}
-
-// A row in the order of kColumns. What does not parse is not there.
-StsMemory ReadRow(const Statement& row) {
-  StsMemory memory;
-  if (!row.IsNull(2)) {
-    auto policy = ParseStsPolicy(row.Text(2));
-    if (policy) {
-      StoredPolicy stored;
-      stored.policy = std::make_shared<const StsPolicy>(std::move(*policy));
-      stored.id = row.Text(1);
-      stored.fetched_at = Time(row.Int(3));
-      stored.expires_at = Time(row.Int(4));
-      stored.refetch_at = Time(row.Int(5));
-      stored.check_at = Time(row.Int(6));
-      stored.used_at = Time(row.Int(7));
-      memory.policy = std::move(stored);
-    }
-  }
-  if (!row.IsNull(8)) {
-    memory.failure =
-        FailedFetch{row.Text(8), Time(row.Int(9)), Time(row.Int(10)),
-                    static_cast<int>(row.Int(11)), row.Text(12)};
-  }
-  return memory;
-}
-
-// True for a policy whose times fit each other: not longer in force than its
-// max_age says.
-bool IsSound(const StsMemory& memory) {
-  if (!memory.policy) return false;
-  const StoredPolicy& stored = *memory.policy;
-  return stored.expires_at == stored.fetched_at + stored.policy->max_age;
 }
 
 // A path as part of a URI of SQLite's.
@@ -228,6 +97,10 @@ struct PolicyFile::State {
             "postern_store_set_aside_total",
             "Times that the policy file was unreadable and set aside")) {}
 
+  ~State() {
+    if (lock >= 0) close(lock);
+  }
+
   Settings settings;
   bool beside = false;  // the file is another process's, or there is none
   prometheus::Gauge& policies_gauge;
@@ -242,13 +115,13 @@ struct PolicyFile::State {
   bool read_only = false;    // it can be read, but not written now
   bool taking_over = false;  // a fault of the new file is not set aside, too
   std::string set_aside_as;  // to be taken over once there is a file again
+  int lock = -1;             // held as long as the process lives
   bool in_transaction = false;
   bool full = false;     // no room for newcomers
   int64_t policies = 0;  // rows, without what is unwritten
   int64_t failures = 0;  // of these: rows without a policy
-  int64_t data_version = 0;
-  Records begun;      // written in the transaction that is open
-  Records unwritten;  // refused by the disk; newer than the file
+  Records begun;         // written in the transaction that is open
+  Records unwritten;     // refused by the disk; newer than the file
   size_t unwritten_bytes = 0;
 
   // --- opening ---
@@ -259,12 +132,15 @@ struct PolicyFile::State {
   // The version of the file's schema; an Error if it is not ours.
   Result<int64_t> Identify(int* code);
   bool Migrate(int64_t version);
+  bool Lock();
+  void FindSetAside();
   void OpenToRead();
   void Prepare();
   void Close();
   void SetAside(const std::string& why);
   void TakeOver();
   bool Recount();
+  std::vector<std::string> TakePurged();
 
   // --- reading and writing ---
 
@@ -290,6 +166,11 @@ void PolicyFile::State::OpenAnyhow() {
   // SQLite would take it for a new database: an emptied file must not pass
   // for a first start. (One byte is nothing to it, too.)
   if (!none && size <= 1) return SetAside("the file is empty");
+  if (none) FindSetAside();
+  if (!Lock()) {
+    Failed("lock (another daemon has it)", SQLITE_BUSY);
+    return OpenToRead();
+  }
   const Status opened = OpenOnce(&code);
   if (opened) return TakeOver();
   if (IsCorrupt(code)) return SetAside(opened.error().message);
@@ -297,25 +178,63 @@ void PolicyFile::State::OpenAnyhow() {
   OpenToRead();
 }
 
-// A disk that takes nothing must not cost what is on it: without shared memory
-// beside the file (a full disk), else without locks (a read-only disk lets
-// nobody have one to himself; after a crash most policies may be in the log),
-// else without its log.
+// One daemon a file: two would each miss what the other purges or sets aside.
+bool PolicyFile::State::Lock() {
+  if (lock >= 0) return true;
+  const int fd = open((settings.path + ".lock").c_str(),
+                      O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+  // Where there is no room for it, there is none for two daemons' writes.
+  if (fd < 0) return errno != EWOULDBLOCK;
+  if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    close(fd);
+    return false;
+  }
+  lock = fd;
+  return true;
+}
+
+// A process that ended between setting a file aside and taking it over.
+void PolicyFile::State::FindSetAside() {
+  const std::filesystem::path path(settings.path);
+  const std::string prefix = path.filename().string() + kAside;
+  std::string newest;
+  std::error_code none;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(path.parent_path(), none)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(prefix) && !name.ends_with(kTaken) &&
+        !name.ends_with("-wal") && !name.ends_with("-shm"))
+      newest = std::max(newest, name);
+  }
+  if (!newest.empty()) set_aside_as = path.parent_path() / newest;
+}
+
+// A disk that takes nothing must not cost what is on it, nor a daemon that
+// still has the lock: beside that one, else without shared memory beside the
+// file (a full disk), else without locks (a read-only disk lets nobody have one
+// to himself; after a crash most policies may be in the log), else without its
+// log.
 void PolicyFile::State::OpenToRead() {
-  for (const char* how :
-       {"?mode=rw", "?vfs=unix-none&mode=ro", "?mode=ro&immutable=1"}) {
+  struct Way {
+    const char* uri;
+    const char* locking;
+  };
+  for (const Way& way :
+       {Way{"?mode=ro", "NORMAL"}, Way{"?mode=rw", "EXCLUSIVE"},
+        Way{"?vfs=unix-none&mode=ro", "EXCLUSIVE"},
+        Way{"?mode=ro&immutable=1", "EXCLUSIVE"}}) {
     sqlite3* opened = nullptr;
-    const std::string uri = "file:" + UriPath(settings.path) + how;
+    const std::string uri = "file:" + UriPath(settings.path) + way.uri;
     const int code = sqlite3_open_v2(
         uri.c_str(), &opened,
         SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI, nullptr);
     db.reset(opened);
     sqlite3_db_config(opened, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
     if (code == SQLITE_OK &&
-        Execute(opened,
-                "PRAGMA locking_mode = EXCLUSIVE; PRAGMA query_only = ON") ==
-            SQLITE_OK &&
-        Pragma(opened, "PRAGMA user_version") == kVersion && Recount()) {
+        Execute(opened, ("PRAGMA locking_mode = " + std::string(way.locking) +
+                         "; PRAGMA query_only = ON")
+                            .c_str()) == SQLITE_OK &&
+        Ask(opened, "PRAGMA user_version") == kSchemaVersion && Recount()) {
       Prepare();
       read_only = true;
       return;
@@ -353,9 +272,10 @@ Status PolicyFile::State::OpenOnce(int* code) {
               "PRAGMA cache_size = -16384;") != SQLITE_OK)
     return fail("cannot use");
   chmod(path.c_str(), 0640);
-  if (*version < kVersion && !Migrate(*version)) return fail("cannot upgrade");
-  const bool usable =
-      Execute(opened, "DELETE FROM purged") == SQLITE_OK && Recount();
+  if (*version < kSchemaVersion && !Migrate(*version))
+    return fail("cannot upgrade");
+  // (All our own tables must be there.)
+  const bool usable = Ask(opened, "SELECT count(*) FROM purged") && Recount();
   if (!usable) {
     const Error error = fail("cannot use");
     // Our own tables are not there.
@@ -363,13 +283,12 @@ Status PolicyFile::State::OpenOnce(int* code) {
     return error;
   }
   Prepare();
-  data_version = Pragma(opened, "PRAGMA data_version").value_or(0);
   return Done{};
 }
 
 Result<int64_t> PolicyFile::State::Identify(int* code) {
   // One after the other: a later success would hide the error of an earlier.
-  const auto read = [&](const char* sql) { return Pragma(db.get(), sql); };
+  const auto read = [&](const char* sql) { return Ask(db.get(), sql); };
   const auto version = read("PRAGMA user_version");
   const auto application =
       version ? read("PRAGMA application_id") : std::nullopt;
@@ -381,7 +300,7 @@ Result<int64_t> PolicyFile::State::Identify(int* code) {
                  sqlite3_errmsg(db.get())};
   }
   const bool fresh = *tables == 0 && *application == 0;
-  if ((fresh || *application == kApplicationId) && *version <= kVersion)
+  if ((fresh || *application == kApplicationId) && *version <= kSchemaVersion)
     return *version;
   *code = SQLITE_NOTADB;
   return Error{settings.path + (*application == kApplicationId
@@ -391,14 +310,15 @@ Result<int64_t> PolicyFile::State::Identify(int* code) {
 
 bool PolicyFile::State::Migrate(int64_t version) {
   std::string sql = "BEGIN IMMEDIATE;";
-  for (int64_t step = version; step < kVersion; ++step)
+  for (int64_t step = version; step < kSchemaVersion; ++step)
     sql += kMigrations[static_cast<size_t>(step)];
   sql += "PRAGMA application_id = " + std::to_string(kApplicationId) +
-         ";PRAGMA user_version = " + std::to_string(kVersion) + ";COMMIT;";
+         ";PRAGMA user_version = " + std::to_string(kSchemaVersion) +
+         ";COMMIT;";
   if (Execute(db.get(), sql.c_str()) != SQLITE_OK) return false;
   if (version > 0)
     Log(LogLevel::kInfo, "policy_file_upgraded",
-        {{"file", settings.path}, {"from", version}, {"to", kVersion}});
+        {{"file", settings.path}, {"from", version}, {"to", kSchemaVersion}});
   return true;
 }
 
@@ -427,13 +347,17 @@ void PolicyFile::State::SetAside(const std::string& why) {
   // What the open transaction held is not on disk.
   KeepBegun();
   const std::string& path = settings.path;
-  std::string aside = path + ".unreadable-" + Stamp();
-  for (int n = 2; std::filesystem::exists(aside); ++n)
-    aside = path + ".unreadable-" + Stamp() + "-" + std::to_string(n);
+  std::error_code none;
+  std::string aside = path + kAside + Stamp();
+  const auto taken = [&](const std::string& name) {
+    return std::filesystem::exists(name, none) ||
+           std::filesystem::exists(name + kTaken, none);
+  };
+  for (int n = 2; taken(aside); ++n)
+    aside = path + kAside + Stamp() + "-" + std::to_string(n);
   std::error_code failed;
   std::filesystem::rename(path, aside, failed);
   if (failed) return Failed("set aside", SQLITE_IOERR);
-  std::error_code none;
   for (const char* part : {"-wal", "-shm"})
     std::filesystem::rename(path + part, aside + part, none);
   set_aside.Increment();
@@ -496,18 +420,23 @@ void PolicyFile::State::TakeOver() {
   for (auto& [domain, record] : newer) KeepUnwritten(domain, std::move(record));
   if (db) Recount();
   taking_over = false;
+  // A start in between must do it again; a later one must not.
+  std::error_code failed;
+  std::filesystem::rename(from, from + kTaken, failed);
+  for (const char* part : {"-wal", "-shm"})
+    std::filesystem::rename(from + part, from + kTaken + part, failed);
   Log(LogLevel::kWarn, "policies_taken_over",
-      {{"from", from}, {"policies", taken}});
+      {{"from", from + kTaken}, {"policies", taken}});
 }
 
 bool PolicyFile::State::Recount() {
   // Of all rows, SQLite counts whole pages; those without a policy are few.
   // To count the ones with a policy, it would look up each: seconds.
-  const auto rows = Pragma(db.get(), "SELECT count(*) FROM policies");
+  const auto rows = Ask(db.get(), "SELECT count(*) FROM policies");
   // A success would hide the error.
   if (!rows) return false;
   const auto without =
-      Pragma(db.get(), "SELECT count(*) FROM policies WHERE policy IS NULL");
+      Ask(db.get(), "SELECT count(*) FROM policies WHERE policy IS NULL");
   if (!without) return false;
   policies = *rows - *without;
   failures = *without;
@@ -569,34 +498,7 @@ bool PolicyFile::State::WriteToFile(const std::string& domain,
     remove->Reset();
     return !remove->failed();
   }
-  const auto& policy = record->policy;
-  const auto& failure = record->failure;
-  const std::string text = policy ? StsPolicyText(*policy->policy) : "";
-  const std::string id = policy ? policy->id : "";
-  put->Bind(1, domain).Bind(2, id);
-  if (policy) {
-    put->Bind(3, text);
-    put->Bind(4, Number(policy->fetched_at));
-    put->Bind(5, Number(policy->expires_at));
-    put->Bind(6, Number(policy->refetch_at));
-    put->Bind(7, Number(policy->check_at));
-    put->Bind(8, Number(policy->used_at));
-  } else {
-    put->BindNull(3);
-    for (int place : {4, 5, 6, 8}) put->Bind(place, int64_t{0});
-    put->Bind(7, Number(failure->first_at + kFailureMemory));
-  }
-  if (failure) {
-    put->Bind(9, failure->id);
-    put->Bind(10, Number(failure->first_at));
-    put->Bind(11, Number(failure->last_at));
-    put->Bind(12, int64_t{failure->tries});
-    put->Bind(13, failure->reason);
-  } else {
-    for (int place = 9; place <= 13; ++place) put->BindNull(place);
-  }
-  put->Step();
-  put->Reset();
+  WriteRow(*put, domain, *record);
   return !put->failed();
 }
 
@@ -681,10 +583,10 @@ Result<std::unique_ptr<PolicyFile>> PolicyFile::OpenBeside(
   state->db.reset(opened);
   sqlite3_busy_timeout(opened, kBusyTimeoutMs);
   std::optional<int64_t> version;
-  if (code == SQLITE_OK) version = Pragma(opened, "PRAGMA user_version");
+  if (code == SQLITE_OK) version = Ask(opened, "PRAGMA user_version");
   if (!version)
     return Error{"cannot open " + path + ": " + sqlite3_errmsg(opened)};
-  if (*version != kVersion)
+  if (*version != kSchemaVersion)
     return Error{path +
                  " is of another version of Postern; start the daemon "
                  "once to bring it up to date"};
@@ -707,7 +609,10 @@ void PolicyFile::SetBounds(uint64_t max_policies, uint64_t max_bytes) {
 }
 
 StsMemory PolicyFile::Find(const std::string& domain) {
-  return state_->Read(domain).value_or(Record()).value_or(StsMemory{});
+  const auto record = state_->Read(domain);
+  StsMemory memory = record.value_or(Record()).value_or(StsMemory{});
+  memory.unread = !record;
+  return memory;
 }
 
 void PolicyFile::PutPolicy(const std::string& domain, StoredPolicy policy,
@@ -719,23 +624,16 @@ void PolicyFile::PutPolicy(const std::string& domain, StoredPolicy policy,
   const bool full =
       state.full ||
       state.policies >= static_cast<int64_t>(state.settings.max_policies);
-  if (!HasPolicy(before) && full && state.db && !state.read_only) {
-    const auto freed = state.Delete(
-        "DELETE FROM policies WHERE domain IN (SELECT domain FROM policies "
-        "WHERE policy IS NOT NULL AND expires_at <= ? LIMIT 1000)",
-        Number(now));
-    state.policies -= freed.value_or(0);
-    if (freed == 0) {
-      uint64_t suppressed = 0;
-      if (state.log.Allow(std::chrono::steady_clock::now(), &suppressed))
-        Log(LogLevel::kWarn, "policy_not_remembered",
-            {{"domain", domain},
-             {"reason", "as many policies are remembered as may be"},
-             {"suppressed", suppressed},
-             {"advice", "raise cache.max_entries or cache.max_bytes"}});
-      return;
-    }
-    state.full = false;  // measured anew at the next commit
+  // The agenda forgets what has expired; to look for it here would take long.
+  if (!HasPolicy(before) && full) {
+    uint64_t suppressed = 0;
+    if (state.log.Allow(std::chrono::steady_clock::now(), &suppressed))
+      Log(LogLevel::kWarn, "policy_not_remembered",
+          {{"domain", domain},
+           {"reason", "as many policies are remembered as may be"},
+           {"suppressed", suppressed},
+           {"advice", "raise cache.max_entries or cache.max_bytes"}});
+    return;
   }
   StsMemory after;
   after.policy = std::move(policy);
@@ -760,15 +658,31 @@ void PolicyFile::NoteUse(const std::string& domain, WallTime used_at,
   state_->Write(domain, *before, std::move(after));
 }
 
-void PolicyFile::Schedule(const std::string& domain, WallTime check_at) {
+void PolicyFile::Schedule(const std::string& domain, WallTime fetched_at,
+                          WallTime check_at) {
   const auto before = state_->Read(domain);
-  if (!before || !HasPolicy(*before)) return;
-  NoteUse(domain, (*before)->policy->used_at, check_at);
+  if (!before || !HasPolicy(*before) ||
+      (*before)->policy->fetched_at != fetched_at)
+    return;
+  Record after = *before;
+  after->policy->check_at = check_at;
+  state_->Write(domain, *before, std::move(after));
 }
 
 void PolicyFile::Forget(const std::string& domain) {
   const auto before = state_->Read(domain);
   if (before && *before) state_->Write(domain, *before, std::nullopt);
+}
+
+void PolicyFile::ForgetExpired(const std::string& domain, WallTime now) {
+  const auto before = state_->Read(domain);
+  if (!before || !*before) return;
+  const auto& policy = (*before)->policy;
+  const auto& failure = (*before)->failure;
+  if ((policy && now < policy->expires_at) ||
+      (failure && now < failure->first_at + kFailureMemory))
+    return;
+  state_->Write(domain, *before, std::nullopt);
 }
 
 std::vector<std::string> PolicyFile::Due(WallTime now, size_t limit) {
@@ -783,7 +697,7 @@ std::vector<std::string> PolicyFile::Due(WallTime now, size_t limit) {
     Statement due(state_->db.get(),
                   std::string("SELECT domain FROM policies WHERE policy IS ") +
                       which + " AND check_at <= ? ORDER BY check_at LIMIT ?");
-    due.Bind(1, Number(now)).Bind(2, static_cast<int64_t>(limit));
+    due.Bind(1, UnixTime(now)).Bind(2, static_cast<int64_t>(limit));
     while (domains.size() < limit && due.Step()) {
       std::string domain = due.Text(0);
       if (!state_->unwritten.contains(domain))
@@ -810,8 +724,8 @@ void PolicyFile::State::Commit() {
     return;
   }
   begun.clear();
-  const int64_t pages = Pragma(db.get(), "PRAGMA page_count").value_or(0) -
-                        Pragma(db.get(), "PRAGMA freelist_count").value_or(0);
+  const int64_t pages = Ask(db.get(), "PRAGMA page_count").value_or(0) -
+                        Ask(db.get(), "PRAGMA freelist_count").value_or(0);
   full = static_cast<uint64_t>(pages) * kPageSize >= settings.max_bytes;
   policies_gauge.Set(static_cast<double>(policies));
 }
@@ -872,29 +786,46 @@ std::vector<std::string> PolicyFile::Poll() {
   }
   Commit();
   if (!state.db || state.read_only) return domains;
+  // A purge goes before what waits to be written: it may be older.
+  domains = state.TakePurged();
   Records waiting = std::exchange(state.unwritten, {});
   state.unwritten_bytes = 0;
   for (auto& [domain, record] : waiting) {
     const auto before = state.Read(domain);
-    if (before)
-      state.Write(domain, *before, std::move(record));
-    else
+    if (!before) {
       state.KeepUnwritten(domain, std::move(record));
+      continue;
+    }
+    // Written down while the file could not be read: no word against what it
+    // holds.
+    if (HasOnlyFailure(record) && HasPolicy(*before))
+      record->policy = (*before)->policy;
+    state.Write(domain, *before, std::move(record));
   }
   Commit();
-  if (!state.db) return domains;
-  const auto version = Pragma(state.db.get(), "PRAGMA data_version");
-  if (!version || *version == state.data_version) return domains;
+  return domains;
+}
+
+std::vector<std::string> PolicyFile::State::TakePurged() {
+  std::vector<std::string> domains;
+  if (Ask(db.get(), "SELECT count(*) FROM purged").value_or(0) == 0 ||
+      Execute(db.get(), "BEGIN IMMEDIATE") != SQLITE_OK)
+    return domains;
   {
-    Statement purged(state.db.get(), "SELECT domain FROM purged");
+    Statement purged(db.get(), "SELECT domain FROM purged");
     while (purged.Step()) domains.push_back(purged.Text(0));
-    if (purged.failed()) return domains;
   }
-  state.data_version = *version;
-  if (domains.empty()) return domains;
-  Execute(state.db.get(), "DELETE FROM purged");
-  // What waits to be written is younger than the purge.
-  state.Recount();
+  const bool taken =
+      Execute(db.get(), "DELETE FROM purged; COMMIT") == SQLITE_OK;
+  if (!taken) {
+    Execute(db.get(), "ROLLBACK");
+    return {};
+  }
+  for (const std::string& domain : domains) {
+    if (domain.empty()) unwritten.clear();
+    unwritten.erase(domain);
+  }
+  Recount();
   return domains;
 }
 

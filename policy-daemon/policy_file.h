@@ -9,9 +9,8 @@
 // by leaving word in it.
 //
 // Contract: blocking; one thread at a time. Bounds: `max_policies`, kMaxFailed
-// domains without a policy, `max_bytes` of file. When full, policies that have
-// expired make room; newcomers are not remembered otherwise, so that nobody
-// can push a policy out. Only this module includes sqlite3.h.
+// domains without a policy, `max_bytes` of file. When full, newcomers are not
+// remembered until others have expired, so that nobody can push a policy out.
 #pragma once
 
 #include <functional>
@@ -54,8 +53,10 @@ class PolicyFile {
   void PutPolicy(const std::string& domain, StoredPolicy policy, WallTime now);
   void PutFailure(const std::string& domain, FailedFetch failure);
   void NoteUse(const std::string& domain, WallTime used_at, WallTime check_at);
-  void Schedule(const std::string& domain, WallTime check_at);
+  void Schedule(const std::string& domain, WallTime fetched_at,
+                WallTime check_at);
   void Forget(const std::string& domain);
+  void ForgetExpired(const std::string& domain, WallTime now);
   std::vector<std::string> Due(WallTime now, size_t limit);
   void Commit();
 

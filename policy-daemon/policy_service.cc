@@ -12,6 +12,9 @@ namespace {
 // Warm-ups start no more lookups while one of so many of policy.max_lookups is
 // taken: the rest is for questions.
 constexpr size_t kWarmUpShare = 2;
+// Lookups in flight, answered ones included, as a multiple of
+// policy.max_lookups.
+constexpr size_t kAnsweredShare = 4;
 
 struct KindNames {
   const char* reply;
@@ -203,8 +206,10 @@ Awaitable<std::shared_ptr<Lookup>> PolicyService::Explain(PolicyKey key) {
 bool PolicyService::HasRoom() const {
   // Lookups that only wait for a slow policy file leave the others their room;
   // the fetcher bounds them.
-  return in_flight_.size() <
-         settings_.max_lookups + world_.fetcher.in_foreground();
+  const size_t fetching = world_.fetcher.in_foreground();
+  // Those that are answered already cost little, but not nothing.
+  return undecided_ < settings_.max_lookups + fetching &&
+         in_flight_.size() < settings_.max_lookups * kAnsweredShare + fetching;
 }
 
 std::shared_ptr<PolicyService::Flight> PolicyService::Join(
@@ -225,6 +230,7 @@ std::shared_ptr<PolicyService::Flight> PolicyService::Join(
   flight->name = name;
   flight->lookup = std::make_shared<Lookup>(world_.lookup, settings, key);
   in_flight_[name] = flight;
+  ++undecided_;
   lookups_.Set(static_cast<double>(in_flight_.size()));
   const SteadyTime started = world_.lookup.clock.Now();
   // The flight is alive while it stands in in_flight_, which outlasts every
@@ -235,6 +241,7 @@ std::shared_ptr<PolicyService::Flight> PolicyService::Join(
           world_.lookup.clock.Now() - started;
       latency_.Observe(seconds.count());
     }
+    if (!std::exchange(flight->decided, true)) --undecided_;
     Remember(*flight);
     if (!flight->lookup->complete()) return;
     Observe(*flight);

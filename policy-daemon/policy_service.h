@@ -82,6 +82,7 @@ class PolicyService {
     Replies replies;     // once the lookup has settled
     bool asked = false;  // a question waits for it, or did
     bool held = false;   // the answer was TEMP for the policy file's sake
+    bool decided = false;
   };
 
   // Null: there are too many.
@@ -107,6 +108,7 @@ class PolicyService {
   boost::unordered_flat_set<uint16_t> ports_ = {kSmtpPort};
   boost::unordered_flat_map<std::string, std::shared_ptr<Flight>> in_flight_;
   uint64_t put_aside_ = 0;  // for names of their own
+  size_t undecided_ = 0;    // of these
   std::array<prometheus::Counter*, kReplyKinds> answers_{};
   std::array<prometheus::Counter*, kReplyKinds> temps_{};  // null: no TEMP
   ResultCounters results_;

@@ -47,6 +47,7 @@ struct FailedFetch {
 struct StsMemory {
   std::optional<StoredPolicy> policy;
   std::optional<FailedFetch> failure;
+  bool unread = false;  // it could not be read now: nothing is known
 };
 
 // So long a failed id is answered without waiting for it.
@@ -66,11 +67,15 @@ class PolicyStore {
   // The policy, if there is one, is in use, and looked at next at `check_at`.
   virtual void NoteUse(const std::string& domain, WallTime used_at,
                        WallTime check_at) = 0;
-  // The domain is looked at next at `check_at`.
-  virtual void Schedule(const std::string& domain, WallTime check_at) = 0;
+  // The policy that was fetched at `fetched_at` is looked at next at
+  // `check_at`; nothing where another has come meanwhile.
+  virtual void Schedule(const std::string& domain, WallTime fetched_at,
+                        WallTime check_at) = 0;
   // Everything about the domain: its newest policy does not outlive the
-  // question at hand (max_age 0), or nothing holds any more.
+  // question at hand (max_age 0).
   virtual void Forget(const std::string& domain) = 0;
+  // The same, if by now nothing of it holds any more.
+  virtual void ForgetExpired(const std::string& domain, WallTime now) = 0;
   // Domains whose time has come, the longest waiting first.
   virtual Awaitable<std::vector<std::string>> Due(WallTime now,
                                                   size_t limit) = 0;

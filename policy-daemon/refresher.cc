@@ -64,19 +64,18 @@ Awaitable<void> Refresher::Refresh(std::string domain) {
   running_.insert(domain);
   const Place place{running_, domain};
   const StsMemory memory = co_await world_.store.Find(domain);
+  if (memory.unread) co_return;  // still due
   const WallTime now = world_.clock.WallNow();
   if (!memory.policy || memory.policy->expires_at <= now) {
-    const WallTime until =
-        memory.failure ? memory.failure->first_at + kFailureMemory : WallTime{};
-    if (now < until)
-      world_.store.Schedule(domain, until);
-    else
-      world_.store.Forget(domain);
+    world_.store.ForgetExpired(domain, now);
+    if (memory.policy && memory.failure)
+      world_.store.Schedule(domain, memory.policy->fetched_at,
+                            memory.failure->first_at + kFailureMemory);
     co_return;
   }
   const StoredPolicy& policy = *memory.policy;
   if (now - policy.used_at >= kIdle) {
-    world_.store.Schedule(domain, policy.expires_at);
+    world_.store.Schedule(domain, policy.fetched_at, policy.expires_at);
     co_return;
   }
 
@@ -98,18 +97,18 @@ Awaitable<void> Refresher::Refresh(std::string domain) {
       unchanged_.Increment();
     }
     if (policy.refetch_at > now) next = std::min(next, policy.refetch_at);
-    world_.store.Schedule(domain, next);
+    world_.store.Schedule(domain, policy.fetched_at, next);
     co_return;
   }
   const auto& failure = request->failure;
   const int tries = failure ? failure->tries : 0;
   if (failure && now < failure->last_at + RetryAfter(tries)) {
-    world_.store.Schedule(domain,
+    world_.store.Schedule(domain, policy.fetched_at,
                           std::min(next, failure->last_at + RetryAfter(tries)));
     co_return;
   }
   // Not due while it is under way, nor if that ends in a crash.
-  world_.store.Schedule(domain, now + kFirstRetry);
+  world_.store.Schedule(domain, policy.fetched_at, now + kFirstRetry);
   const auto flight = world_.fetcher.Start(std::move(*request));
   if (flight)
     co_await flight->done.WaitUntil(world_.clock.Now() +
@@ -121,7 +120,8 @@ Awaitable<void> Refresher::Refresh(std::string domain) {
   failed_.Increment();
   const bool tried = flight && !flight->result.crowded;
   world_.store.Schedule(
-      domain, world_.clock.WallNow() + RetryAfter(tried ? tries + 1 : 1));
+      domain, policy.fetched_at,
+      world_.clock.WallNow() + RetryAfter(tried ? tries + 1 : 1));
 }
 
 std::optional<FetchRequest> Refresher::DueFetch(const std::string& domain,

@@ -43,6 +43,7 @@ Awaitable<void> StsLookup::Run(std::string domain, Publish publish) {
   const StsMemory memory = co_await world_.store.Find(domain);
   const WallTime now = world_.clock.WallNow();
   const bool in_force = memory.policy && now < memory.policy->expires_at;
+  facts.memory_unread = memory.unread;
   if (in_force) {
     // RFC 8461 section 3.3: it applies whatever discovery says now.
     Apply(*memory.policy, /*remembered=*/true, facts);

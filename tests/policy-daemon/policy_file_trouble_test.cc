@@ -242,7 +242,8 @@ TEST_F(PolicyFileDamageTest, AnyGarbageIsSurvived) {
     const auto opened = PolicyFile::Open({other.path()}, metrics);
     for (int i = 0; i < kMany; i += 50) opened->Find(Name(i));
     opened->Due(kNow + 720h, 1000);
-    for (int i = 0; i < kMany; i += 70) opened->Schedule(Name(i), kNow);
+    for (int i = 0; i < kMany; i += 70)
+      opened->Schedule(Name(i), SomePolicy().fetched_at, kNow);
     opened->Forget(Name(7));
     opened->PutPolicy("new.example", SomePolicy(), kNow);
     opened->Commit();
@@ -375,8 +376,8 @@ TEST_F(PolicyFileFullDiskTest, TheAgendaGoesOnInMemory) {
   Put("a.example");
   const FullDisk full;
   Put("b.example");
-  file->Schedule("a.example", kNow + 1h);
-  file->Schedule("b.example", kNow + 2h);
+  file->Schedule("a.example", SomePolicy().fetched_at, kNow + 1h);
+  file->Schedule("b.example", SomePolicy().fetched_at, kNow + 2h);
   file->Commit();
   EXPECT_EQ(file->Due(kNow + 1h, 10), Domains{"a.example"});
   EXPECT_EQ(file->Due(kNow + 2h, 10).size(), 2u);
@@ -505,6 +506,68 @@ TEST_F(PolicyFileUnwritableTest, WhatCameMeanwhileIsWrittenAfterwards) {
   EXPECT_EQ(Held(), kMany - 1);
 }
 
+// What is noted while the file cannot be read is no word against what it holds.
+TEST_F(PolicyFileUnwritableTest, AFailureNotedBlindlyLeavesThePolicyOnDisk) {
+  Fill();
+  const std::string elsewhere = folder.folder() + "/elsewhere";
+  std::filesystem::rename(folder.path(), elsewhere);
+  std::filesystem::create_directory(folder.path());  // nothing can be opened
+  Open();
+  FailedFetch failure;
+  failure.id = "2";
+  failure.first_at = failure.last_at = kNow;
+  file->PutFailure(Name(0), failure);
+  EXPECT_FALSE(Holds(Name(0)));
+  std::filesystem::remove(folder.path());
+  std::filesystem::rename(elsewhere, folder.path());
+  file->Poll();
+  EXPECT_TRUE(Holds(Name(0)));
+  EXPECT_TRUE(file->Find(Name(0)).failure);
+}
+
+TEST_F(PolicyFileUnwritableTest, APurgeGoesBeforeWhatWaitsToBeWritten) {
+  Fill();
+  Open();
+  {
+    const FullDisk full;
+    file->NoteUse(Name(0), kNow + 1h, kNow + 1h);
+    file->Commit();
+  }
+  auto beside = PolicyFile::OpenBeside(folder.path(),
+                                       PolicyFile::Access::kPurge, metrics);
+  ASSERT_TRUE((*beside)->Purge(Name(0)));
+  EXPECT_EQ(file->Poll(), Domains{Name(0)});
+  EXPECT_FALSE(Holds(Name(0)));
+}
+
+// kill -9 between the new name and the taking over.
+TEST_F(PolicyFileUnwritableTest, WhatWasSetAsideIsTakenOverByTheNextStart) {
+  Fill();
+  std::filesystem::rename(folder.path(),
+                          folder.path() + ".unreadable-20260101T000000Z");
+  Open();
+  EXPECT_EQ(Held(), kMany);
+  file.reset();
+  std::filesystem::remove(folder.path());
+  Open();
+  EXPECT_EQ(Held(), 0);  // once
+}
+
+TEST_F(PolicyFileUnwritableTest,
+       ASecondDaemonReadsAndWritesWhenTheFirstHasGone) {
+  Fill();
+  Open();
+  auto second = PolicyFile::Open({folder.path()}, metrics);
+  EXPECT_TRUE(second->Find(Name(0)).policy);
+  second->NoteUse(Name(0), kNow + 5h, kNow + 5h);
+  EXPECT_NE(file->Find(Name(0)).policy->used_at, kNow + 5h);
+  file.reset();
+  second->Poll();
+  second.reset();
+  Open();
+  EXPECT_EQ(file->Find(Name(0)).policy->used_at, kNow + 5h);
+}
+
 TEST_F(PolicyFileUnwritableTest, AFolderThatIsNotThereYetIsNoEnd) {
   const std::string path = folder.folder() + "/later/policies.db";
   file = PolicyFile::Open({path}, metrics);
@@ -521,7 +584,7 @@ TEST_F(PolicyFileUnwritableTest, TheAgendaIsWorkedOffAllTheSame) {
   Obstruct();
   Open();
   EXPECT_EQ(file->Due(kNow + 720h, 1000).size(), size_t{kMany});
-  file->Schedule(Name(0), kNow + 800h);
+  file->Schedule(Name(0), SomePolicy().fetched_at, kNow + 800h);
   EXPECT_EQ(file->Due(kNow + 720h, 1000).size(), size_t{kMany - 1});
   file.reset();
   Clear();

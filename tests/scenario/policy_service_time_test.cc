@@ -27,9 +27,9 @@ TEST_F(AnswerTimeTest, ManyClientsShareOneLookup) {
   EXPECT_EQ(service().lookups_in_flight(), 0u);
 }
 
-TEST_F(AnswerTimeTest, HostsAndPolicyAreLookedUpInParallel) {
+TEST_F(AnswerTimeTest, EightHostsAndThePolicyAreLookedUpInParallel) {
   FakeResolver::Names names;
-  for (int i = 0; i < 20; ++i)
+  for (int i = 0; i < 16; ++i)
     names.push_back("mx" + std::to_string(i) + ".example.com");
   dns.Mx("example.com", names);
   for (const auto& name : names) {
@@ -39,9 +39,9 @@ TEST_F(AnswerTimeTest, HostsAndPolicyAreLookedUpInParallel) {
   }
   dns.NxDomain(kTxtName, DnsType::kTxt).After(1s);
   const auto answer = Ask("example.com");
-  world.Pass(2s);
+  world.Pass(4s);
   EXPECT_EQ(answer.value(), kDaneOnly);
-  EXPECT_EQ(dns.most_in_flight(), 41);
+  EXPECT_EQ(dns.most_in_flight(), 2 * 8 + 1);
 }
 
 TEST_F(AnswerTimeTest, TheAnswerComesAsSoonAsNothingCanChangeIt) {

@@ -43,8 +43,13 @@ void ProcessStore::NoteUse(const std::string& domain, WallTime used_at,
   if (!ended_) disk_.NoteUse(domain, used_at, check_at);
 }
 
-void ProcessStore::Schedule(const std::string& domain, WallTime check_at) {
-  if (!ended_) disk_.Schedule(domain, check_at);
+void ProcessStore::Schedule(const std::string& domain, WallTime fetched_at,
+                            WallTime check_at) {
+  if (!ended_) disk_.Schedule(domain, fetched_at, check_at);
+}
+
+void ProcessStore::ForgetExpired(const std::string& domain, WallTime now) {
+  if (!ended_) disk_.ForgetExpired(domain, now);
 }
 
 void ProcessStore::Forget(const std::string& domain) {

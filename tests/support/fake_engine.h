@@ -38,8 +38,10 @@ class ProcessStore final : public PolicyStore {
   void PutFailure(const std::string& domain, FailedFetch failure) override;
   void NoteUse(const std::string& domain, WallTime used_at,
                WallTime check_at) override;
-  void Schedule(const std::string& domain, WallTime check_at) override;
+  void Schedule(const std::string& domain, WallTime fetched_at,
+                WallTime check_at) override;
   void Forget(const std::string& domain) override;
+  void ForgetExpired(const std::string& domain, WallTime now) override;
   Awaitable<std::vector<std::string>> Due(WallTime now, size_t limit) override;
 
  private:

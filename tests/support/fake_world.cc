@@ -309,9 +309,22 @@ void FakeStore::NoteUse(const std::string& domain, WallTime used_at,
   NoteChange();
 }
 
-void FakeStore::Schedule(const std::string& domain, WallTime check_at) {
+void FakeStore::ForgetExpired(const std::string& domain, WallTime now) {
   const auto found = entries.find(domain);
-  if (found == entries.end() || !found->second.policy) return;
+  if (found == entries.end()) return;
+  const auto& [policy, failure, unread] = found->second;
+  if ((policy && now < policy->expires_at) ||
+      (failure && now < failure->first_at + kFailureMemory))
+    return;
+  Forget(domain);
+}
+
+void FakeStore::Schedule(const std::string& domain, WallTime fetched_at,
+                         WallTime check_at) {
+  const auto found = entries.find(domain);
+  if (found == entries.end() || !found->second.policy ||
+      found->second.policy->fetched_at != fetched_at)
+    return;
   found->second.policy->check_at = check_at;
   NoteChange();
 }

@@ -272,7 +272,7 @@ TEST_F(DurableStoreTest, WhatIsPutIsFound) {
 TEST_F(DurableStoreTest, WritesComeInTheirOrder) {
   Wait(StartPut("a.example"));
   store->NoteUse("a.example", kNow + 1h, kNow + 2h);
-  store->Schedule("a.example", kNow + 3h);
+  store->Schedule("a.example", SomePolicy().fetched_at, kNow + 3h);
   const StsMemory memory = Find("a.example");
   EXPECT_EQ(memory.policy->used_at, kNow + 1h);
   EXPECT_EQ(memory.policy->check_at, kNow + 3h);
@@ -338,9 +338,10 @@ TEST_F(DurableStoreTest, ADiskThatHangsHasNothingDue) {
 
 TEST_F(DurableStoreTest, ADiskThatHangsForLongLosesWritesAndCountsThem) {
   HangingDisk disk;
-  store->Schedule("a.example", kNow);
+  store->Schedule("a.example", SomePolicy().fetched_at, kNow);
   disk.AwaitVictim();
-  for (int i = 0; i < 50010; ++i) store->Schedule("a.example", kNow);
+  for (int i = 0; i < 50010; ++i)
+    store->Schedule("a.example", SomePolicy().fetched_at, kNow);
   EXPECT_EQ(Errors(), 10);
   disk.Recover();
   EXPECT_EQ(Told(Find("a.example")), "nothing");
