@@ -26,6 +26,7 @@ ANYWHERE = {
     "futex",  # short locks: queues between threads, memory
     # memory, time, chance, signals
     "brk", "mmap", "munmap", "mremap", "madvise", "mprotect", "getrandom",
+    "prlimit64",
     "clock_gettime", "gettimeofday", "rt_sigaction", "rt_sigprocmask",
     "rt_sigreturn", "getpid", "gettid", "sched_yield"}
 SOCKETS = re.compile(r"^\d+<(socket:|TCP|UDP|UNIX|NETLINK|anon_inode:\[event"

@@ -49,14 +49,16 @@ def corrupt_file(bench):
             path.write_bytes(data)
             daemon.start()
             is_answered(STS, f"from a file with {what}")
-            line = found_in(r"level=error event=policy_file_set_aside .*"
-                            r"kept_as=(\S+)", daemon.since_start(), what)
+            found_in("level=error event=policy_file_set_aside",
+                     daemon.since_start(), what)
+            line = found_in(r"event=policies_taken_over from=(\S+)",
+                            daemon.since_start(), what)
             equal(pathlib.Path(line[1]).read_bytes(), data, "what is kept")
             equal(daemon.metric("postern_store_set_aside_total"), 1, what)
             assert daemon.remembered(STS), f"nothing remembered after {what}"
             equal(daemon.stop(), 0, "exit status")
         kept = [k for k in path.parent.glob(path.name + ".unreadable-*")
-                if not k.name.endswith(("-wal", "-shm"))]
+                if k.name.endswith(".taken")]
         equal(len(kept), 3, "files kept")
 
 
@@ -129,7 +131,6 @@ def restart_without_room(bench):
             fill(filler)
             daemon.start()
             is_answered(STS, "from a full disk")
-            assert daemon.metric(ERRORS) > 0, "not counted"
             filler.unlink()
             daemon.configure()
             daemon.reload()
