@@ -74,6 +74,23 @@ HttpsResponse HandshakeFailed(SSL* ssl, const error_code& error) {
   return FailedBy(HttpsFailure::kTls, "TLS handshake", error);
 }
 
+// Lets a request be cancelled as long as this lives.
+class Cancellable {
+ public:
+  Cancellable(std::shared_ptr<HttpsCancel> cancel, beast::tcp_stream& tcp)
+      : cancel_(std::move(cancel)) {
+    if (cancel_) cancel_->call = [&tcp] { tcp.cancel(); };
+  }
+  ~Cancellable() {
+    if (cancel_) cancel_->call = nullptr;
+  }
+  Cancellable(const Cancellable&) = delete;
+  Cancellable& operator=(const Cancellable&) = delete;
+
+ private:
+  std::shared_ptr<HttpsCancel> cancel_;
+};
+
 }  // namespace
 
 struct BeastHttps::Trust {
@@ -124,6 +141,7 @@ Awaitable<HttpsResponse> BeastHttps::Get(HttpsRequest request) {
     co_return Failed(HttpsFailure::kTls, "cannot set the host name");
 
   auto& tcp = beast::get_lowest_layer(stream);
+  const Cancellable cancellable(request.cancel, tcp);
   tcp.expires_at(request.connect_deadline);
   if (auto [error] = co_await tcp.async_connect(EndpointOf(request), kAwait);
       error)

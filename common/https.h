@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 
 #include "common/awaitable.h"
@@ -11,14 +13,20 @@
 
 namespace postern {
 
+// Ends a request early; it fails then.
+struct HttpsCancel {
+  std::function<void()> call;  // empty: the request does not run
+};
+
 struct HttpsRequest {
   std::string host;  // SNI, Host, and the name that the certificate must have
   IpAddress address;
   uint16_t port = 443;
   std::string path;
-  size_t max_body = 0;          // bytes
-  SteadyTime connect_deadline;  // for TCP and TLS
-  SteadyTime deadline;          // for everything together
+  size_t max_body = 0;                  // bytes
+  SteadyTime connect_deadline;          // for TCP and TLS
+  SteadyTime deadline;                  // for everything together
+  std::shared_ptr<HttpsCancel> cancel;  // null: nobody will
 };
 
 enum class HttpsFailure {

@@ -14,10 +14,6 @@ constexpr Seconds kMaxRefetchSpan{24 * 3600};
 // Whoever publishes a policy of seconds does not keep us busy for ever: it is
 // fetched again when it is asked for.
 constexpr Seconds kMinRecheck{300};
-constexpr size_t kMaxFetchesPerAddress = 16;
-// Refreshes leave the questions their room.
-constexpr size_t kBackgroundPerAddress = 4;
-constexpr size_t kBackgroundShare = 4;  // one of so many
 constexpr size_t kMaxBackgroundWaiting = 1000;
 constexpr Seconds kBackgroundTimeout{30};
 // An address that does not answer must not use up the patience for the next.
@@ -35,24 +31,13 @@ bool IsTextPlain(std::string_view content_type) {
   return ToLowerAscii(TrimBlanks(type)) == "text/plain";
 }
 
-// What counts as one server: of IPv6, everybody has a /64 to himself.
-IpAddress SeatOf(IpAddress address) {
-  if (address.v6)
-    std::fill(address.bytes.begin() + 8, address.bytes.end(), uint8_t{0});
-  return address;
-}
-
 }  // namespace
 
 PolicyFetcher::PolicyFetcher(World world, StsSettings settings)
     : world_(std::move(world)),
       settings_(std::move(settings)),
       random_(std::random_device{}()),
-      all_fetches_(world_.executor, world_.clock, settings_.max_fetches),
-      by_address_(world_.executor, world_.clock, kMaxFetchesPerAddress),
-      background_(world_.executor, world_.clock, BackgroundFetches()),
-      background_by_address_(world_.executor, world_.clock,
-                             kBackgroundPerAddress),
+      seats_(world_.executor, world_.clock, settings_.max_fetches),
       fetched_(world_.metrics.Counter("postern_sts_fetches_total",
                                       "MTA-STS policy fetches by result",
                                       {{"result", "ok"}})),
@@ -65,14 +50,9 @@ PolicyFetcher::PolicyFetcher(World world, StsSettings settings)
                                       "How long the steps of a lookup take",
                                       {{"step", "https"}})) {}
 
-size_t PolicyFetcher::BackgroundFetches() const {
-  return std::max<size_t>(settings_.max_fetches / kBackgroundShare, 1);
-}
-
 void PolicyFetcher::Use(StsSettings settings) {
   settings_ = std::move(settings);
-  all_fetches_.SetLimit(settings_.max_fetches);
-  background_.SetLimit(BackgroundFetches());
+  seats_.SetLimit(settings_.max_fetches);
 }
 
 Seconds PolicyFetcher::Patience() const {
@@ -99,7 +79,7 @@ std::shared_ptr<PolicyFetch> PolicyFetcher::Start(FetchRequest request) {
   // Those that only wait for their turn need memory, too.
   size_t& started = request.background ? in_background_ : in_foreground_;
   const size_t bound = request.background
-                           ? BackgroundFetches() + kMaxBackgroundWaiting
+                           ? seats_.background_places() + kMaxBackgroundWaiting
                            : settings_.max_fetches + kMaxWaiting;
   if (started >= bound) return nullptr;
   ++started;
@@ -176,29 +156,14 @@ Awaitable<FetchResult> PolicyFetcher::Fetch(const FetchRequest& request) {
   std::optional<SteadyTime> deadline;  // from the first request on
   for (const IpAddress& address : addresses.usable) {
     const bool last = &address == &addresses.usable.back();
-    // First the address, then the place among all: whoever waits for a crowded
-    // server takes nobody's place. A refresh waits for its share first.
-    const bool background = request.background;
-    auto& address_share = background ? background_by_address_ : by_address_;
-    auto& share = background ? background_ : all_fetches_;
-    const auto own_seat =
-        co_await address_share.Enter(SeatOf(address), turn_deadline);
-    if (!own_seat) continue;  // another address may be free
-    const auto own_permit = co_await share.Enter(0, turn_deadline);
-    if (!own_permit) continue;
-    std::optional<Gate<IpAddress>::Permit> seat;
-    std::optional<Gate<int>::Permit> permit;
-    if (background) {
-      seat.emplace(co_await by_address_.Enter(SeatOf(address), turn_deadline));
-      if (!*seat) continue;
-      permit.emplace(co_await all_fetches_.Enter(0, turn_deadline));
-      if (!*permit) continue;
-    }
+    const std::unique_ptr<FetchSeats::Seat> seat =
+        co_await seats_.Take(address, request.background, turn_deadline);
+    if (!seat) continue;  // another address may be free
     const SteadyTime now = world_.clock.Now();
     if (!deadline)
-      deadline = now + (background ? std::min(settings_.fetch_timeout,
-                                              kBackgroundTimeout)
-                                   : settings_.fetch_timeout);
+      deadline = now + (request.background ? std::min(settings_.fetch_timeout,
+                                                      kBackgroundTimeout)
+                                           : settings_.fetch_timeout);
     HttpsRequest get;
     get.host = host;
     get.address = address;
@@ -208,6 +173,7 @@ Awaitable<FetchResult> PolicyFetcher::Fetch(const FetchRequest& request) {
     get.deadline = *deadline;
     get.connect_deadline =
         last ? *deadline : std::min(*deadline, now + kConnectTimeout);
+    get.cancel = seat->cancel();
     response = co_await world_.https.Get(std::move(get));
     const std::chrono::duration<double> taken = world_.clock.Now() - now;
     seconds_.Observe(taken.count());
@@ -215,7 +181,12 @@ Awaitable<FetchResult> PolicyFetcher::Fetch(const FetchRequest& request) {
     if (response.failure == HttpsFailure::kNone ||
         response.failure == HttpsFailure::kTooLarge)
       break;
+    if (seat->displaced()) {
+      response.failure = HttpsFailure::kTimeout;
+      response.detail = "slow, while others waited for its place";
+    }
     response.detail = address.ToString() + ": " + response.detail;
+    if (seat->displaced()) break;
     if (world_.clock.Now() >= *deadline) break;
   }
   if (!deadline && !addresses.usable.empty()) {

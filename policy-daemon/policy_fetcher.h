@@ -1,9 +1,7 @@
 // Fetches MTA-STS policy files (RFC 8461 section 3.3), and remembers them.
 //
-// Contract: loop thread only; one fetch in flight a domain, at most
-// `max_fetches` in all and kMaxFetchesPerAddress to one server address.
-// Background fetches (nobody waits for them) have a share of each and a bound
-// of their own, so that they never take the place of a question's.
+// Contract: loop thread only; one fetch in flight a domain, in a seat of
+// FetchSeats.
 #pragma once
 
 #include <functional>
@@ -15,11 +13,11 @@
 
 #include "common/dns.h"
 #include "common/event.h"
-#include "common/gate.h"
 #include "common/https.h"
 #include "common/metrics.h"
 
 #include "policy-daemon/address_queries.h"
+#include "policy-daemon/fetch_seats.h"
 #include "policy-daemon/outcome_sink.h"
 #include "policy-daemon/policy_store.h"
 
@@ -127,7 +125,6 @@ class PolicyFetcher {
   FetchResult Judge(const HttpsResponse& response, const FetchRequest& request);
   StoredPolicy MakeStored(StsPolicy policy, const FetchRequest& request);
   void NoteFailure(const FetchRequest& request, const PolicyFetch& flight);
-  size_t BackgroundFetches() const;
 
   World world_;
   StsSettings settings_;
@@ -137,10 +134,7 @@ class PolicyFetcher {
       in_flight_;
   size_t in_foreground_ = 0;
   size_t in_background_ = 0;
-  Gate<int> all_fetches_;
-  Gate<IpAddress> by_address_;
-  Gate<int> background_;
-  Gate<IpAddress> background_by_address_;
+  FetchSeats seats_;
   LogLimiter log_;
   prometheus::Counter& fetched_;
   prometheus::Counter& failed_;

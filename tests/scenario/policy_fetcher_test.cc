@@ -275,14 +275,62 @@ TEST_F(FetchLimitTest, AtMostMaxFetchesInAll) {
   EXPECT_EQ(https.fetches(), 9);
 }
 
-TEST_F(FetchLimitTest, AFetchThatDidNotGetItsTurnIsNotTheOwnersFault) {
-  // No request was made: nothing to report to the domain's owner.
+// Hosts that drip for a minute would keep every newcomer waiting.
+TEST_F(FetchLimitTest, WhoHasRunForTenSecondsMakesRoomForAQuestions) {
+  sts_settings.max_fetches = 2;
+  Restart();
+  for (int i = 0; i < 2; ++i) {
+    const std::string domain = StsDomainAt(i, "8.8.8." + std::to_string(i));
+    https.Drip("mta-sts." + domain);
+    AskSts(domain);
+  }
+  world.Pass(10s);
+  EXPECT_EQ(AskSts().facts().state, StsState::kEnforce);
+  EXPECT_EQ(https.in_flight(), 1);
+  const auto& failure = world.store.entries["d0.example"].failure;
+  ASSERT_TRUE(failure);
+  EXPECT_EQ(failure->reason,
+            "8.8.8.0: slow, while others waited for its place");
+  EXPECT_FALSE(world.store.entries["d1.example"].failure);
+}
+
+TEST_F(FetchLimitTest, WhoHasNotKeepsItsPlaceUntilThen) {
   sts_settings.max_fetches = 1;
   Restart();
   https.Drip("mta-sts." + StsDomainAt(1, "8.8.4.4"));
   AskSts("d1.example");
-  https.Drip("mta-sts." + StsDomainAt(2, "8.8.4.4"));
-  AskSts("d2.example");
+  world.Pass(4s);
+  const StsQuestion question = AskSts();
+  world.Pass(5s);
+  EXPECT_EQ(https.fetches(kPolicyHost), 0);
+  world.Pass(1s);
+  EXPECT_EQ(question.facts().state, StsState::kEnforce);
+}
+
+TEST_F(FetchLimitTest, ARefreshTakesNobodysPlace) {
+  ASSERT_EQ(LearnSts().state, StsState::kEnforce);
+  sts_settings.max_fetches = 1;
+  Restart();
+  https.Drip("mta-sts." + StsDomainAt(1, "8.8.4.4"));
+  AskSts("d1.example");
+  world.Pass(20s);
+  Publish("2");
+  AskSts();  // a new id, in the background
+  world.Pass(20s);
+  EXPECT_EQ(https.fetches(kPolicyHost), 1);
+  EXPECT_EQ(https.in_flight(), 1);
+}
+
+TEST_F(FetchLimitTest, AFetchThatDidNotGetItsTurnIsNotTheOwnersFault) {
+  // No request was made: nothing to report to the domain's owner.
+  sts_settings.max_fetches = 1;
+  Restart();
+  // Each keeps the place for ten seconds.
+  for (int i = 0; i < 8; ++i) {
+    const std::string domain = StsDomainAt(i, "8.8.4.4");
+    https.Drip("mta-sts." + domain);
+    AskSts(domain);
+  }
   const StsQuestion question = AskSts();
   world.Pass(61s);
   EXPECT_EQ(question.facts().state, StsState::kOther);

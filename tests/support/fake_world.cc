@@ -198,7 +198,7 @@ Awaitable<DnsAnswer> FakeResolver::Query(std::string name, DnsType type) {
 }
 
 FakeHttps::FakeHttps(boost::asio::any_io_executor executor, Clock& clock)
-    : executor_(executor), clock_(clock), given_up_(executor, clock) {}
+    : executor_(executor), clock_(clock) {}
 
 FakeSite& FakeHttps::Serve(const std::string& host, const std::string& body,
                            const std::string& address) {
@@ -267,14 +267,18 @@ Awaitable<HttpsResponse> FakeHttps::Get(HttpsRequest request) {
     site.response.failure = HttpsFailure::kTimeout;
     site.response.detail = "too slow";
   }
+  Event cancelled(executor_, clock_);
+  if (request.cancel) request.cancel->call = [&cancelled] { cancelled.Set(); };
+  running_.insert(&cancelled);
+  if (given_up_) cancelled.Set();
   co_await Turn(executor_);
-  if (until > clock_.Now()) {
-    if (co_await given_up_.WaitUntil(until)) {
-      site.response = {};
-      site.response.failure = HttpsFailure::kTimeout;
-      site.response.detail = "the test has ended";
-    }
+  if (until > clock_.Now() && co_await cancelled.WaitUntil(until)) {
+    site.response = {};
+    site.response.failure = HttpsFailure::kTimeout;
+    site.response.detail = "cancelled";
   }
+  running_.erase(&cancelled);
+  if (request.cancel) request.cancel->call = nullptr;
   --in_flight_;
   --at_address_[request.address];
   co_return site.response;

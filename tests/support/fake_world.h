@@ -25,6 +25,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -188,7 +189,10 @@ class FakeHttps final : public HttpsClient {
   int most_in_flight() const { return most_in_flight_; }
   int most_at_one_address() const { return most_at_one_address_; }
 
-  void GiveUp() { given_up_.Set(); }
+  void GiveUp() {
+    given_up_ = true;
+    for (Event* request : running_) request->Set();
+  }
 
   Awaitable<HttpsResponse> Get(HttpsRequest request) override;
 
@@ -200,7 +204,8 @@ class FakeHttps final : public HttpsClient {
 
   boost::asio::any_io_executor executor_;
   Clock& clock_;
-  Event given_up_;
+  bool given_up_ = false;
+  std::set<Event*> running_;
   std::map<std::pair<std::string, std::string>, FakeSite> sites_;
   std::map<IpAddress, int> at_address_;
   int in_flight_ = 0;
