@@ -171,7 +171,8 @@ const std::vector<OptionSpec>& Specs() {
        }},
       {"policy.overrides", "", "a file",
        "your own word on single destinations, one a line: DOMAIN off, or a\n"
-       "TLS level with its attributes, or sts-off, dane-off (see README)",
+       "TLS level with its attributes, or sts-off, dane-off (see\n"
+       "docs/operations.md)",
        false,
        [](Options& o, const std::string& text) {
          o.policy.overrides = text;
