@@ -1,11 +1,6 @@
 #include "common/getdns_loop.h"
 
-#include <array>
-#include <system_error>
-
-#include <sys/epoll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <boost/asio/post.hpp>
 
@@ -30,22 +25,17 @@ bool IsDatagramSocket(int fd) {
 struct GetdnsLoop::Watch {
   uint64_t id = 0;
   getdns_eventloop_event* event = nullptr;
-  int fd = -1;  // in the epoll set; -1: not
+  int fd = -1;  // in sockets_; -1: not
   std::unique_ptr<Timer> timer;
 };
 
 GetdnsLoop::GetdnsLoop(boost::asio::io_context& loop, Clock& clock)
     : loop_(loop),
       clock_(clock),
-      epoll_(loop),
+      sockets_(loop, kAtOnce,
+               [this](uint64_t id, uint32_t events) { Call(id, events); }),
       vmt_{Nothing, Schedule, Clear, Nothing, NoRun},
-      table_{{&vmt_}, this} {
-  const int fd = epoll_create1(EPOLL_CLOEXEC);
-  if (fd < 0)
-    throw std::system_error(errno, std::generic_category(), "epoll_create1");
-  epoll_.assign(fd);
-  WaitForEvents();
-}
+      table_{{&vmt_}, this} {}
 
 GetdnsLoop::~GetdnsLoop() = default;
 
@@ -73,12 +63,9 @@ bool GetdnsLoop::Add(int fd, getdns_eventloop_event* event,
         ready->event->write_cb(ready->event->userarg);
     });
   } else if (fd >= 0 && (event->read_cb || event->write_cb)) {
-    epoll_event wanted{};
-    wanted.events =
+    const uint32_t wanted =
         (event->read_cb ? EPOLLIN : 0u) | (event->write_cb ? EPOLLOUT : 0u);
-    wanted.data.u64 = id;
-    if (epoll_ctl(epoll_.native_handle(), EPOLL_CTL_ADD, fd, &wanted) != 0)
-      return false;
+    if (!sockets_.Add(fd, wanted, id)) return false;
     watch->fd = fd;
   }
   if (timeout_ms != kForever && event->timeout_cb) {
@@ -98,8 +85,7 @@ getdns_return_t GetdnsLoop::Clear(getdns_eventloop* loop,
   GetdnsLoop* self = reinterpret_cast<Table*>(loop)->self;
   auto* watch = static_cast<Watch*>(std::exchange(event->ev, nullptr));
   if (!watch) return GETDNS_RETURN_GOOD;
-  if (watch->fd >= 0)
-    epoll_ctl(self->epoll_.native_handle(), EPOLL_CTL_DEL, watch->fd, nullptr);
+  if (watch->fd >= 0) self->sockets_.Remove(watch->fd);
   self->watches_.erase(watch->id);
   return GETDNS_RETURN_GOOD;
 }
@@ -112,31 +98,15 @@ GetdnsLoop::Watch* GetdnsLoop::Find(uint64_t id) {
   return found == watches_.end() ? nullptr : found->second.get();
 }
 
-void GetdnsLoop::WaitForEvents() {
-  epoll_.async_wait(boost::asio::posix::descriptor_base::wait_read,
-                    [this](boost::system::error_code error) {
-                      if (error) return;
-                      RunReady();
-                      WaitForEvents();
-                    });
-}
-
-void GetdnsLoop::RunReady() {
-  std::array<epoll_event, kAtOnce> events;
-  const int count = epoll_wait(epoll_.native_handle(), events.data(),
-                               static_cast<int>(events.size()), 0);
-  for (int i = 0; i < count; ++i) {
-    const uint32_t what = events[static_cast<size_t>(i)].events;
-    const uint64_t id = events[static_cast<size_t>(i)].data.u64;
-    // Errors and hang-ups are for whoever waits to find out.
-    constexpr uint32_t kBroken = EPOLLERR | EPOLLHUP;
-    if (const Watch* watch = Find(id);
-        watch && watch->event->read_cb && what & (EPOLLIN | kBroken))
-      watch->event->read_cb(watch->event->userarg);
-    if (const Watch* watch = Find(id);
-        watch && watch->event->write_cb && what & (EPOLLOUT | kBroken))
-      watch->event->write_cb(watch->event->userarg);
-  }
+void GetdnsLoop::Call(uint64_t id, uint32_t events) {
+  // Errors and hang-ups are for whoever waits to find out.
+  constexpr uint32_t kBroken = EPOLLERR | EPOLLHUP;
+  if (const Watch* watch = Find(id);
+      watch && watch->event->read_cb && events & (EPOLLIN | kBroken))
+    watch->event->read_cb(watch->event->userarg);
+  if (const Watch* watch = Find(id);
+      watch && watch->event->write_cb && events & (EPOLLOUT | kBroken))
+    watch->event->write_cb(watch->event->userarg);
 }
 
 }  // namespace postern

@@ -1,5 +1,4 @@
-// The event loop that getdns runs on: its extension table over an epoll set of
-// its own, which Asio watches as one descriptor.
+// The event loop that getdns runs on: its extension table over a ReadySet.
 //
 // Why not a descriptor of Asio for each socket: getdns opens one a query and
 // schedules it twice, and Asio's bookkeeping (6 epoll_ctl and 2 ioctl a query)
@@ -8,12 +7,12 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <getdns/getdns.h>
 #include <getdns/getdns_extra.h>
 
 #include "common/clock.h"
+#include "common/ready_set.h"
 
 namespace postern {
 
@@ -46,12 +45,11 @@ class GetdnsLoop {
   bool Add(int fd, getdns_eventloop_event* event, uint64_t timeout_ms);
   // The watch if it still stands: a callback may have cleared any other.
   Watch* Find(uint64_t id);
-  void WaitForEvents();
-  void RunReady();
+  void Call(uint64_t id, uint32_t events);
 
   boost::asio::io_context& loop_;
   Clock& clock_;
-  boost::asio::posix::stream_descriptor epoll_;
+  ReadySet sockets_;
   boost::unordered_flat_map<uint64_t, std::unique_ptr<Watch>> watches_;
   uint64_t next_id_ = 1;
   getdns_eventloop_vmt vmt_;

@@ -1,12 +1,14 @@
 #include "policy-daemon/socketmap_server.h"
 
 #include <algorithm>
-#include <array>
+#include <cerrno>
+
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/buffer.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/write.hpp>
 
 #include "common/log.h"
 
@@ -30,12 +32,16 @@ constexpr Seconds kSweepInterval{10};
 constexpr std::chrono::milliseconds kAcceptPause{100};
 // Enough for every usual request; grows to kMaxRequestBytes if one needs it.
 constexpr size_t kFirstBuffer = 384;
+// Read and answered in one of the loop's rounds.
+constexpr size_t kAtOnce = 128;
 
 }  // namespace
 
-// Owned by the server's list and by the coroutine that serves it.
 struct SocketmapServer::Connection {
-  explicit Connection(Socket s) : socket(std::move(s)) {}
+  Connection(int socket, uint64_t number) : fd(socket), id(number) {}
+  ~Connection() { close(fd); }
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
 
   std::string_view unread() const { return {buffer.data(), filled}; }
   void ConsumeRequest() {
@@ -45,8 +51,8 @@ struct SocketmapServer::Connection {
     half_read = false;
   }
 
-  Socket socket;
-  std::list<std::shared_ptr<Connection>>::iterator place;
+  const int fd;
+  const uint64_t id;
   std::vector<char> buffer = std::vector<char>(kFirstBuffer);
   size_t filled = 0;
   // The request that is being answered: it begins the buffer.
@@ -67,6 +73,8 @@ SocketmapServer::SocketmapServer(asio::io_context& loop, Clock& clock,
       service_(service),
       lookup_turns_(loop.get_executor(), clock),
       settings_(settings),
+      sockets_(loop, kAtOnce,
+               [this](uint64_t id, uint32_t /*events*/) { OnReady(id); }),
       open_(metrics.Gauge("postern_connections", "Open socketmap connections")),
       accepted_(metrics.Counter("postern_connections_total",
                                 "Socketmap connections accepted")),
@@ -86,20 +94,19 @@ void SocketmapServer::Stop() {
   stopping_ = true;
   error_code ignored;
   for (const auto& acceptor : acceptors_) acceptor->close(ignored);
-  for (const auto& connection : connections_)
-    if (connection->request_size == 0) connection->socket.close(ignored);
+  CloseIf([](const Connection& one) { return one.request_size == 0; });
 }
 
 size_t SocketmapServer::busy() const {
-  return static_cast<size_t>(
-      std::count_if(connections_.begin(), connections_.end(),
-                    [](const auto& one) { return one->request_size > 0; }));
+  return static_cast<size_t>(std::count_if(
+      connections_.begin(), connections_.end(),
+      [](const auto& one) { return one.second->request_size > 0; }));
 }
 
 Awaitable<void> SocketmapServer::Accept(
     std::shared_ptr<Listener::Acceptor> acceptor) {
   while (acceptor->is_open()) {
-    Socket socket(loop_);
+    boost::asio::generic::stream_protocol::socket socket(loop_);
     auto [error] = co_await acceptor->async_accept(socket, kAwait);
     if (stopping_) co_return;
     if (error == asio::error::connection_aborted) continue;
@@ -121,24 +128,41 @@ Awaitable<void> SocketmapServer::Accept(
       co_await pause.WaitUntil(clock_.Now() + kAcceptPause);
       if (stopping_) co_return;
     }
-    accepted_.Increment();
-    socket.non_blocking(true, error);
     // A small answer must not wait for the client's acknowledgement.
     if (acceptor->local_endpoint(error).protocol().family() != AF_UNIX)
       socket.set_option(asio::ip::tcp::no_delay(true), error);
-    const auto connection = std::make_shared<Connection>(std::move(socket));
-    connection->place = connections_.insert(connections_.end(), connection);
-    open_.Set(static_cast<double>(connections_.size()));
-    Spawn(loop_.get_executor(), Serve(connection));
+    if (const int fd = socket.release(error); !error) Take(fd);
   }
+}
+
+void SocketmapServer::Take(int fd) {
+  const uint64_t id = next_id_++;
+  const auto connection = std::make_shared<Connection>(fd, id);
+  if (!sockets_.Add(fd, EPOLLIN, id)) return;
+  connection->patience = clock_.Now() + kMaxIdle;
+  connections_[id] = connection;
+  accepted_.Increment();
+  open_.Set(static_cast<double>(connections_.size()));
+}
+
+void SocketmapServer::Close(const Connection& connection) {
+  connections_.erase(connection.id);
+  open_.Set(static_cast<double>(connections_.size()));
+}
+
+void SocketmapServer::CloseIf(
+    const std::function<bool(const Connection&)>& is_over) {
+  boost::unordered::erase_if(
+      connections_, [&](const auto& one) { return is_over(*one.second); });
+  open_.Set(static_cast<double>(connections_.size()));
 }
 
 // Closing an idle connection is harmless to Postfix; refusing a new one is not.
 bool SocketmapServer::MakeRoom() {
   const Connection* longest = nullptr;
-  for (const auto& connection : connections_) {
-    const bool idle = connection->socket.is_open() && connection->filled == 0;
-    if (idle && (!longest || connection->patience < longest->patience))
+  for (const auto& [id, connection] : connections_) {
+    if (connection->filled == 0 &&
+        (!longest || connection->patience < longest->patience))
       longest = connection.get();
   }
   uint64_t suppressed = 0;
@@ -148,63 +172,98 @@ bool SocketmapServer::MakeRoom() {
          {"suppressed", suppressed},
          {"advice", "raise policy.max_connections"}});
   if (!longest) return false;
-  error_code ignored;
-  (*longest->place)->socket.close(ignored);
+  Close(*longest);
   return true;
 }
 
-// Takes a connection off the list, however its service ends.
-struct SocketmapServer::Departure {
-  ~Departure() {
-    error_code ignored;
-    connection->socket.close(ignored);
-    server.connections_.erase(connection->place);
-    server.open_.Set(static_cast<double>(server.connections_.size()));
+void SocketmapServer::OnReady(uint64_t id) {
+  const auto found = connections_.find(id);
+  if (found == connections_.end()) return;
+  Connection& connection = *found->second;
+  try {
+    Do(connection.unsent.empty() ? Receive(connection) : Flush(connection),
+       connection);
+  } catch (const std::exception& error) {
+    Log(LogLevel::kError, "connection_failed", {{"what", error.what()}});
+    Close(connection);
+  }
+}
+
+SocketmapServer::Next SocketmapServer::Receive(Connection& c) {
+  const ssize_t bytes = recv(c.fd, c.buffer.data() + c.filled,
+                             c.buffer.size() - c.filled, MSG_DONTWAIT);
+  if (bytes < 0 && (errno == EAGAIN || errno == EINTR)) return Next::kRead;
+  if (bytes <= 0) return Next::kClose;
+  c.filled += static_cast<size_t>(bytes);
+  return AnswerKnown(c);
+}
+
+SocketmapServer::Next SocketmapServer::Flush(Connection& c) {
+  const std::string reply = std::move(c.unsent);
+  c.unsent.clear();
+  const SteadyTime patience = c.patience;
+  const Next next = Send(c, reply);
+  if (next == Next::kFlush) c.patience = patience;
+  if (next != Next::kRead) return next;
+  sockets_.Change(c.fd, EPOLLIN, c.id);
+  c.ConsumeRequest();
+  return AnswerKnown(c);
+}
+
+void SocketmapServer::Do(Next next, Connection& c) {
+  if (next == Next::kRead && stopping_) next = Next::kClose;
+  switch (next) {
+    case Next::kRead:
+      if (c.filled == 0) {
+        c.patience = clock_.Now() + kMaxIdle;
+      } else if (!std::exchange(c.half_read, true)) {
+        // From its first bytes on: a byte now and then buys no time.
+        c.patience = clock_.Now() + kMaxStall;
+      }
+      if (c.filled == c.buffer.size()) c.buffer.resize(kMaxRequestBytes);
+      return;
+    case Next::kFlush:
+      sockets_.Change(c.fd, EPOLLOUT, c.id);
+      return;
+    case Next::kLookup:
+      // Not even a hang-up is of interest until there is an answer.
+      sockets_.Remove(c.fd);
+      c.looking_up = true;
+      Spawn(loop_.get_executor(), LookUp(connections_[c.id]));
+      return;
+    case Next::kClose:
+      Close(c);
+  }
+}
+
+// Closes a connection whose lookup failed of an exception.
+struct SocketmapServer::LookupGuard {
+  ~LookupGuard() {
+    if (connection.looking_up) server.Close(connection);
   }
   SocketmapServer& server;
-  std::shared_ptr<Connection> connection;
+  const Connection& connection;
 };
 
-Awaitable<void> SocketmapServer::Serve(std::shared_ptr<Connection> connection) {
+Awaitable<void> SocketmapServer::LookUp(
+    std::shared_ptr<Connection> connection) {
   Connection& c = *connection;
-  const Departure departure{*this, connection};
-  for (;;) {
-    if (c.filled == 0) {
-      c.patience = clock_.Now() + kMaxIdle;
-    } else if (!std::exchange(c.half_read, true)) {
-      // From its first bytes on: a byte now and then buys no time.
-      c.patience = clock_.Now() + kMaxStall;
-    }
-    auto [error, bytes] = co_await c.socket.async_read_some(
-        asio::buffer(c.buffer.data() + c.filled, c.buffer.size() - c.filled),
-        kAwait);
-    if (error) break;
-    c.filled += bytes;
-    Next next = AnswerKnown(c);
-    while (next == Next::kLookup || next == Next::kFlush) {
-      if (next == Next::kLookup) {
-        c.looking_up = true;
-        // To start a lookup costs as much as dozens of known answers.
-        co_await lookup_turns_.Next();
-        const std::string reply =
-            co_await service_.Answer(std::move(c.key), c.dialect);
-        c.looking_up = false;
-        next = Send(c, reply);
-      } else {
-        c.patience = clock_.Now() + kMaxStall;
-        auto [failed, sent] = co_await asio::async_write(
-            c.socket, asio::buffer(c.unsent), kAwait);
-        c.unsent.clear();
-        next = failed ? Next::kClose : Next::kRead;
-      }
-      if (next == Next::kRead) {
-        c.ConsumeRequest();
-        next = AnswerKnown(c);
-      }
-    }
-    if (next == Next::kClose || stopping_) break;
-    if (c.filled == c.buffer.size()) c.buffer.resize(kMaxRequestBytes);
+  const LookupGuard guard{*this, c};
+  Next next = Next::kLookup;
+  while (next == Next::kLookup) {
+    // To start a lookup costs as much as dozens of known answers.
+    co_await lookup_turns_.Next();
+    const std::string reply =
+        co_await service_.Answer(std::move(c.key), c.dialect);
+    next = Send(c, reply);
+    if (next != Next::kRead) break;
+    c.ConsumeRequest();
+    next = AnswerKnown(c);
   }
+  if (next != Next::kClose && !sockets_.Add(c.fd, EPOLLIN, c.id))
+    next = Next::kClose;
+  c.looking_up = false;
+  Do(next, c);
 }
 
 SocketmapServer::Next SocketmapServer::AnswerKnown(Connection& c) {
@@ -238,13 +297,14 @@ SocketmapServer::Next SocketmapServer::AnswerKnown(Connection& c) {
 
 SocketmapServer::Next SocketmapServer::Send(Connection& c,
                                             std::string_view reply) {
-  error_code error;
   // Nearly always all of it fits: no wait, and no copy of the view.
-  const size_t written =
-      c.socket.write_some(asio::buffer(reply.data(), reply.size()), error);
-  if (!error && written == reply.size()) return Next::kRead;
-  if (error && error != asio::error::would_block) return Next::kClose;
-  c.unsent = reply.substr(error ? 0 : written);
+  const ssize_t sent =
+      send(c.fd, reply.data(), reply.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (sent < 0 && errno != EAGAIN && errno != EINTR) return Next::kClose;
+  const size_t written = sent < 0 ? 0 : static_cast<size_t>(sent);
+  if (written == reply.size()) return Next::kRead;
+  c.unsent = reply.substr(written);
+  c.patience = clock_.Now() + kMaxStall;
   return Next::kFlush;
 }
 
@@ -255,10 +315,9 @@ Awaitable<void> SocketmapServer::Sweep() {
     Event pause(loop_.get_executor(), clock_);
     co_await pause.WaitUntil(clock_.Now() + kSweepInterval);
     const SteadyTime now = clock_.Now();
-    error_code ignored;
-    for (const auto& connection : connections_)
-      if (!connection->looking_up && connection->patience < now)
-        connection->socket.close(ignored);
+    CloseIf([now](const Connection& one) {
+      return !one.looking_up && one.patience < now;
+    });
   }
 }
 

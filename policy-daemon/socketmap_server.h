@@ -1,23 +1,23 @@
 // The socketmap server: accepts connections, reads requests, writes replies.
 //
-// One coroutine a connection, one request of it at a time, in order, as
-// Postfix asks. A cached answer is written from within the same turn of the
-// loop. Bad framing closes the connection; the others go on.
+// One request of a connection at a time, in order, as Postfix asks. A cached
+// answer is one read and one write; only a lookup is a coroutine. Bad framing
+// closes the connection; the others go on.
 //
 // Contract: loop thread only. Limits: `max_connections` (the longest idle one
 // makes room), kMaxRequestBytes a request, the waits below.
 #pragma once
 
-#include <list>
+#include <functional>
 #include <memory>
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/unordered/unordered_flat_map.hpp>
 
 #include "common/listener.h"
 #include "common/metrics.h"
+#include "common/ready_set.h"
 #include "common/turns.h"
 
 #include "policy-daemon/policy_service.h"
@@ -45,16 +45,23 @@ class SocketmapServer {
   size_t busy() const;
 
  private:
-  using Socket = boost::asio::generic::stream_protocol::socket;
   struct Connection;
-  struct Departure;
+  struct LookupGuard;
 
   Awaitable<void> Accept(std::shared_ptr<Listener::Acceptor> acceptor);
-  Awaitable<void> Serve(std::shared_ptr<Connection> connection);
-  // Answers what needs no wait; says what the connection needs next.
+  void Take(int fd);
+  void Close(const Connection& connection);
+  void CloseIf(const std::function<bool(const Connection&)>& is_over);
+  void OnReady(uint64_t id);
+  // What a connection needs next.
   enum class Next { kRead, kLookup, kFlush, kClose };
+  Next Receive(Connection& connection);
+  Next Flush(Connection& connection);
+  // Answers what needs no wait.
   Next AnswerKnown(Connection& connection);
   Next Send(Connection& connection, std::string_view reply);
+  void Do(Next next, Connection& connection);
+  Awaitable<void> LookUp(std::shared_ptr<Connection> connection);
   Awaitable<void> Sweep();
   // False: nobody is idle.
   bool MakeRoom();
@@ -66,7 +73,10 @@ class SocketmapServer {
   Settings settings_;
   bool stopping_ = false;
   std::vector<std::shared_ptr<Listener::Acceptor>> acceptors_;
-  std::list<std::shared_ptr<Connection>> connections_;
+  ReadySet sockets_;
+  uint64_t next_id_ = 1;
+  // Shared with their lookups.
+  boost::unordered_flat_map<uint64_t, std::shared_ptr<Connection>> connections_;
   LogLimiter accept_log_;
   LogLimiter room_log_;
   prometheus::Gauge& open_;
