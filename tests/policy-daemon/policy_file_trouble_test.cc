@@ -515,6 +515,18 @@ TEST_F(PolicyFileUnwritableTest, WhatCameMeanwhileIsWrittenAfterwards) {
   EXPECT_EQ(Held(), kMany - 1);
 }
 
+TEST_F(PolicyFileUnwritableTest, WhatCannotBeReadIsNotTakenForNothing) {
+  Fill();
+  Open();
+  folder.Sql("DELETE FROM policies WHERE domain = '" + Name(1) + "'");
+  {
+    const UnreadableDisk disk;
+    EXPECT_TRUE(file->Find(Name(0)).unread);
+  }
+  EXPECT_FALSE(file->Find(Name(0)).unread);
+  EXPECT_TRUE(Holds(Name(0)));
+}
+
 // What is noted while the file cannot be read is no word against what it holds.
 TEST_F(PolicyFileUnwritableTest, AFailureNotedBlindlyLeavesThePolicyOnDisk) {
   Fill();
