@@ -144,5 +144,21 @@ def check_config(bench):
              "the error")
 
 
+def check_config_without_rights(bench):
+    """A chroot that one may not look into is no end."""
+    etc = SOCKET.parent.with_name("etc")
+    etc.chmod(0o700)
+    try:
+        daemon = bench.daemon("check-rights")
+        daemon.binary = for_everybody(bench)
+        checked = daemon.command("check-config", **UNPRIVILEGED)
+    finally:
+        etc.chmod(0o755)
+    equal(checked.stderr, "", "what it complains of")
+    found_in(r"(?m)^  smtp_tls_policy_maps = ", checked.stdout,
+             "the map's line")
+
+
 SCENARIOS = [query_command, query_command_without_rights, cache_command,
-             cache_command_without_rights, check_config]
+             cache_command_without_rights, check_config,
+             check_config_without_rights]
