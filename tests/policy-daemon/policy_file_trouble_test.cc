@@ -527,6 +527,16 @@ TEST_F(PolicyFileUnwritableTest, WhatCannotBeReadIsNotTakenForNothing) {
   EXPECT_TRUE(Holds(Name(0)));
 }
 
+TEST_F(PolicyFileUnwritableTest, AFileThatCannotBeOpenedIsNotTakenForNothing) {
+  Open();
+  EXPECT_FALSE(file->Find(Name(0)).unread);
+  file.reset();
+  std::filesystem::remove(folder.path());
+  std::filesystem::create_directory(folder.path());
+  Open();
+  EXPECT_TRUE(file->Find(Name(0)).unread);
+}
+
 // What is noted while the file cannot be read is no word against what it holds.
 TEST_F(PolicyFileUnwritableTest, AFailureNotedBlindlyLeavesThePolicyOnDisk) {
   Fill();
