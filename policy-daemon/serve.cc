@@ -117,6 +117,7 @@ class Daemon {
         options_(std::move(options)),
         argc_(argc),
         argv_(argv),
+        signals_(loop, SIGTERM, SIGINT, SIGHUP),
         server_(loop, *engine.clock, engine.service,
                 {.max_connections = options_.policy.max_connections},
                 *engine.metrics),
@@ -176,10 +177,9 @@ class Daemon {
   }
 
   Awaitable<void> HandleSignals() {
-    asio::signal_set signals(loop_, SIGTERM, SIGINT, SIGHUP);
     for (bool stopping = false;;) {
       auto [error, number] =
-          co_await signals.async_wait(asio::as_tuple(asio::use_awaitable));
+          co_await signals_.async_wait(asio::as_tuple(asio::use_awaitable));
       if (error) co_return;
       if (number == SIGHUP) {
         // Beside this: a disk that hangs must not keep SIGTERM waiting.
@@ -270,6 +270,8 @@ class Daemon {
   Options options_;
   int argc_;
   const char* const* argv_;
+  // Caught from now on: who hears "ready" may send one at once.
+  asio::signal_set signals_;
   SocketmapServer server_;
   MetricsServer metrics_server_;
   WarmUp warm_up_;
