@@ -7,20 +7,11 @@
 #include <string>
 
 #include "common/metrics.h"
+#include "common/outcome.h"
 
 namespace postern {
 
-// RFC 8460 section 4.3, as far as a policy daemon can tell.
-enum class ResultType {
-  kStsPolicyFetchError,
-  kStsPolicyInvalid,
-  kStsWebpkiInvalid,
-};
-
-// "sts-policy-fetch-error": the name in reports.
-const char* ResultTypeName(ResultType type);
-
-struct Outcome {
+struct PolicyFinding {
   std::string domain;  // the TLSRPT domain: that of the next-hop
   ResultType type = ResultType::kStsPolicyFetchError;
   std::string policy_domain;    // the domain, or the MX host for DANE
@@ -32,14 +23,14 @@ class OutcomeSink {
  public:
   virtual ~OutcomeSink() = default;
   // Called from the loop; must not block.
-  virtual void Record(const Outcome& outcome) = 0;
+  virtual void Record(const PolicyFinding& finding) = 0;
 };
 
 // Counts outcomes by type.
 class OutcomeCounter final : public OutcomeSink {
  public:
   explicit OutcomeCounter(Metrics& metrics);
-  void Record(const Outcome& outcome) override;
+  void Record(const PolicyFinding& finding) override;
 
  private:
   Metrics& metrics_;

@@ -335,7 +335,7 @@ TEST_F(FetchLimitTest, AFetchThatDidNotGetItsTurnIsNotTheOwnersFault) {
   world.Pass(61s);
   EXPECT_EQ(question.facts().state, StsState::kOther);
   EXPECT_EQ(https.fetches(kPolicyHost), 0);
-  for (const Outcome& outcome : world.outcomes.all)
+  for (const PolicyFinding& outcome : world.outcomes.all)
     EXPECT_NE(outcome.domain, kDomain) << outcome.reason;
 }
 

@@ -423,7 +423,7 @@ TEST_F(OutcomeTest, AFetchWithoutATurnIsNotTheOwnersFault) {
   Ask(kDomain);
   world.Pass(3min);
   EXPECT_EQ(https.fetches(kPolicyHost), 0);
-  for (const Outcome& outcome : world.outcomes.all)
+  for (const PolicyFinding& outcome : world.outcomes.all)
     EXPECT_NE(outcome.domain, kDomain) << outcome.reason;
 }
 

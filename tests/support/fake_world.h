@@ -251,8 +251,8 @@ class FakeStore final : public PolicyStore {
 
 class OutcomeRecorder final : public OutcomeSink {
  public:
-  void Record(const Outcome& outcome) override { all.push_back(outcome); }
-  std::vector<Outcome> all;
+  void Record(const PolicyFinding& outcome) override { all.push_back(outcome); }
+  std::vector<PolicyFinding> all;
 };
 
 // A coroutine that was started, and what came of it.
