@@ -3,11 +3,19 @@
 namespace postern {
 namespace {
 
+using sqlite::Ask;
+using sqlite::Execute;
+using sqlite::Statement;
+
+constexpr int64_t kVisitPage = 1000;
+
+// Seconds since the epoch, as the columns hold them.
+int64_t UnixTime(WallTime time) { return time.time_since_epoch().count(); }
 WallTime Time(int64_t seconds) { return WallTime(Seconds(seconds)); }
 
 }  // namespace
 
-StsMemory ReadRow(const sqlite::Statement& row) {
+StsMemory ReadRow(const Statement& row) {
   StsMemory memory;
   if (!row.IsNull(2)) {
     auto policy = ParseStsPolicy(row.Text(2));
@@ -37,7 +45,7 @@ bool IsSound(const StsMemory& memory) {
   return stored.expires_at == stored.fetched_at + stored.policy->max_age;
 }
 
-void WriteRow(sqlite::Statement& put, const std::string& domain,
+void WriteRow(Statement& put, const std::string& domain,
               const StsMemory& memory) {
   const auto& policy = memory.policy;
   const auto& failure = memory.failure;
@@ -67,6 +75,96 @@ void WriteRow(sqlite::Statement& put, const std::string& domain,
   }
   put.Step();
   put.Reset();
+}
+
+std::optional<RowCounts> CountRows(sqlite3* db) {
+  // Of all rows, SQLite counts whole pages; those without a policy are few.
+  // To count the ones with a policy, it would look up each: seconds.
+  const auto rows = Ask(db, "SELECT count(*) FROM policies");
+  // A success would hide the error.
+  if (!rows) return std::nullopt;
+  const auto without =
+      Ask(db, "SELECT count(*) FROM policies WHERE policy IS NULL");
+  if (!without) return std::nullopt;
+  return RowCounts{*rows - *without, *without};
+}
+
+int VisitRows(sqlite3* db, const VisitRow& visit) {
+  // In pages: a long read would keep the daemon's log from being folded in.
+  std::string after;
+  for (;;) {
+    Statement page(db, std::string("SELECT ") + kColumns +
+                           " FROM policies WHERE domain > ? ORDER BY domain "
+                           "LIMIT ?");
+    page.Bind(1, after).Bind(2, kVisitPage);
+    int64_t rows = 0;
+    std::string last;
+    while (page.Step()) {
+      ++rows;
+      last = page.Text(0);
+      visit(last, ReadRow(page));
+    }
+    if (page.failed()) return page.code();
+    if (rows < kVisitPage) return SQLITE_OK;
+    after = std::move(last);
+  }
+}
+
+int VisitDue(sqlite3* db, WallTime now, size_t limit,
+             const std::function<bool(const std::string&)>& visit) {
+  for (const char* which : {"NOT NULL", "NULL"}) {
+    Statement due(db,
+                  std::string("SELECT domain FROM policies WHERE policy IS ") +
+                      which + " AND check_at <= ? ORDER BY check_at LIMIT ?");
+    due.Bind(1, UnixTime(now)).Bind(2, static_cast<int64_t>(limit));
+    while (due.Step())
+      if (!visit(due.Text(0))) return SQLITE_OK;
+    if (due.failed()) return due.code();
+  }
+  return SQLITE_OK;
+}
+
+int64_t DropOldestFailures(sqlite3* db, int64_t count) {
+  Statement drop(
+      db,
+      "DELETE FROM policies WHERE domain IN (SELECT domain FROM policies "
+      "WHERE policy IS NULL ORDER BY check_at LIMIT ?)");
+  drop.Bind(1, count).Step();
+  return drop.failed() ? 0 : sqlite3_changes64(db);
+}
+
+Result<uint64_t> PurgeRows(sqlite3* db, const std::string& domain) {
+  const auto fail = [&] {
+    const Error error{sqlite3_errmsg(db)};
+    Execute(db, "ROLLBACK");
+    return error;
+  };
+  if (Execute(db, "BEGIN IMMEDIATE") != SQLITE_OK) return fail();
+  Statement remove(db, domain.empty()
+                           ? "DELETE FROM policies"
+                           : "DELETE FROM policies WHERE domain = ?");
+  if (!domain.empty()) remove.Bind(1, domain);
+  remove.Step();
+  const auto removed = static_cast<uint64_t>(sqlite3_changes64(db));
+  Statement tell(db, "INSERT INTO purged(domain) VALUES(?)");
+  tell.Bind(1, domain).Step();
+  if (remove.failed() || tell.failed() || Execute(db, "COMMIT") != SQLITE_OK)
+    return fail();
+  return removed;
+}
+
+std::vector<std::string> TakePurged(sqlite3* db) {
+  std::vector<std::string> domains;
+  if (Ask(db, "SELECT count(*) FROM purged").value_or(0) == 0 ||
+      Execute(db, "BEGIN IMMEDIATE") != SQLITE_OK)
+    return domains;
+  {
+    Statement purged(db, "SELECT domain FROM purged");
+    while (purged.Step()) domains.push_back(purged.Text(0));
+  }
+  if (Execute(db, "DELETE FROM purged; COMMIT") == SQLITE_OK) return domains;
+  Execute(db, "ROLLBACK");
+  return {};
 }
 
 }  // namespace postern

@@ -1,10 +1,15 @@
-// A row of policies.db: its schema, and how a domain's memory becomes a row and
-// comes back. What is read is checked like any other input.
+// The tables of policies.db: their schema, how a domain's memory becomes a row
+// and comes back, and what is asked of all rows. What is read is checked like
+// any other input.
 #pragma once
 
 #include <array>
+#include <functional>
+#include <optional>
 #include <string>
+#include <vector>
 
+#include "common/result.h"
 #include "common/sqlite.h"
 
 #include "policy-daemon/policy_store.h"
@@ -55,9 +60,30 @@ void WriteRow(sqlite::Statement& put, const std::string& domain,
 // max_age says.
 bool IsSound(const StsMemory& memory);
 
-// Seconds since the epoch, as the columns hold them.
-inline int64_t UnixTime(WallTime time) {
-  return time.time_since_epoch().count();
-}
+struct RowCounts {
+  int64_t policies = 0;
+  int64_t failures = 0;  // rows without a policy
+};
+// nullopt: `db` says why.
+std::optional<RowCounts> CountRows(sqlite3* db);
+
+using VisitRow = std::function<void(const std::string&, const StsMemory&)>;
+// Calls `visit` for each row, in order of names. SQLITE_OK, or why it ended.
+int VisitRows(sqlite3* db, const VisitRow& visit);
+
+// Calls `visit` for up to `limit` domains with a policy, then as many without,
+// whose time has come, the longest waiting first, while it returns true.
+// SQLITE_OK, or why it ended.
+int VisitDue(sqlite3* db, WallTime now, size_t limit,
+             const std::function<bool(const std::string&)>& visit);
+
+// The number of rows gone; an error is none.
+int64_t DropOldestFailures(sqlite3* db, int64_t count);
+
+// Forgets a domain, "" for all, and leaves word of it. The number of rows that
+// were there.
+Result<uint64_t> PurgeRows(sqlite3* db, const std::string& domain);
+// The words left since the last call.
+std::vector<std::string> TakePurged(sqlite3* db);
 
 }  // namespace postern

@@ -253,8 +253,7 @@ TEST_F(DaneHostTest, SecureNoDataAndAFailureAreUnknown) {
 }
 
 TEST_F(DaneHostTest, FamiliesThatNeverAnswerEndAsUnknown) {
-  dns.NoData("mx.example.com", DnsType::kA).Never();
-  dns.NoData("mx.example.com", DnsType::kAaaa).Never();
+  dns.SilentHost("mx.example.com");
   EXPECT_EQ(StateOf("mx.example.com"), HostState::kUnknown);
 }
 

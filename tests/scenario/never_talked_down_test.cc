@@ -365,11 +365,7 @@ const DaneFault kDaneFaults[] = {
      }},
     {"OneFamilyFailsTheOtherIsAbsent",
      [](FakeResolver& dns) { dns.Fail(kMxHost, DnsType::kA); }},
-    {"AddressNeverAnswers",
-     [](FakeResolver& dns) {
-       dns.NoData(kMxHost, DnsType::kA).Never();
-       dns.NoData(kMxHost, DnsType::kAaaa).Never();
-     }},
+    {"AddressNeverAnswers", [](FakeResolver& dns) { dns.SilentHost(kMxHost); }},
     {"MxServfail", [](FakeResolver& dns) { dns.Fail(kDomain, DnsType::kMx); }},
     {"MxBogus",
      [](FakeResolver& dns) { dns.Fail(kDomain, DnsType::kMx, kBogus); }},

@@ -59,8 +59,7 @@ TEST_F(AnswerTimeTest, TheAnswerComesAsSoonAsNothingCanChangeIt) {
 
 TEST_F(AnswerTimeTest, AnInsecureSetUnderEnforceDoesNotWaitForItsHosts) {
   StsDomain();
-  dns.NoData("mx.example.com", DnsType::kA).Never();
-  dns.NoData("mx.example.com", DnsType::kAaaa).Never();
+  dns.SilentHost("mx.example.com");
   // Proven to have no address or not, it is `secure`.
   EXPECT_EQ(Ask("example.com").value(), kSecure);
 }
@@ -126,8 +125,7 @@ TEST_F(AnswerTimeTest, TheLookupGoesOnAfterTempAndServesTheNext) {
 TEST_F(AnswerTimeTest, ASlowHostUnderEnforceIsTempAtTheTimeout) {
   StsDomain();
   dns.Mx("example.com", {"mx.example.com"});
-  dns.NoData("mx.example.com", DnsType::kA).Never();
-  dns.NoData("mx.example.com", DnsType::kAaaa).Never();
+  dns.SilentHost("mx.example.com");
   const auto answer = Ask("example.com");
   world.Pass(8s);
   EXPECT_TRUE(answer.value().starts_with("TEMP example.com enforces MTA-STS"))
@@ -137,8 +135,7 @@ TEST_F(AnswerTimeTest, ASlowHostUnderEnforceIsTempAtTheTimeout) {
 TEST_F(AnswerTimeTest, ASlowHostWithoutMtaStsIsDaneAtTheTimeout) {
   // Postfix judges the host itself.
   dns.Mx("example.com", {"mx.example.com"});
-  dns.NoData("mx.example.com", DnsType::kA).Never();
-  dns.NoData("mx.example.com", DnsType::kAaaa).Never();
+  dns.SilentHost("mx.example.com");
   const auto answer = Ask("example.com");
   world.Pass(8s);
   EXPECT_EQ(answer.value(), kDane);
@@ -216,8 +213,7 @@ TEST_F(SlowFetchTest, HoldsMailOnceAlsoWhereOtherLookupsAreSlow) {
   Ask("example.com");
   world.Pass(8s);
   dns.Mx("example.com", {"mx.example.com"});
-  dns.NoData("mx.example.com", DnsType::kA).Never();
-  dns.NoData("mx.example.com", DnsType::kAaaa).Never();
+  dns.SilentHost("mx.example.com");
   const auto answer = Ask("example.com:587");
   world.Pass(8s);
   EXPECT_EQ(answer.value(), kDane);

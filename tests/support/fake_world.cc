@@ -161,6 +161,11 @@ void FakeResolver::PlainHost(const std::string& host) {
   NoData(host, DnsType::kAaaa).Insecure();
 }
 
+void FakeResolver::SilentHost(const std::string& host) {
+  NoData(host, DnsType::kA).Never();
+  NoData(host, DnsType::kAaaa).Never();
+}
+
 int FakeResolver::queries(const std::string& name, DnsType type) const {
   const auto found = queries_.find({name, type});
   return found == queries_.end() ? 0 : found->second;

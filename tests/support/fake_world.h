@@ -121,6 +121,8 @@ class FakeResolver final : public Resolver {
   void DaneHost(const std::string& host, const std::string& base = "");
   // What an unsigned zone gives.
   void PlainHost(const std::string& host);
+  // Nobody says whether it has an address.
+  void SilentHost(const std::string& host);
 
   int queries(const std::string& name, DnsType type) const;
   int queries_of_type(DnsType type) const;
