@@ -101,17 +101,17 @@ void PolicyDatabase::FoldLog() { FoldLogOnClose(db_.get(), true); }
 
 std::optional<PolicyDatabase::Trouble> PolicyDatabase::Open() {
   Close();
+  if (!Lock()) {
+    OpenToRead();
+    return Trouble{"lock (another daemon has it)", SQLITE_BUSY};
+  }
   std::error_code none;
   const auto size = std::filesystem::file_size(path_, none);
   // SQLite would take it for a new database: an emptied file must not pass
   // for a first start. (One byte is nothing to it, too.)
   if (!none && size <= 1) return SetAside("the file is empty");
   if (none) FindSetAside();
-  std::optional<Trouble> trouble;
-  if (Lock())
-    trouble = OpenOnce();
-  else
-    trouble = Trouble{"lock (another daemon has it)", SQLITE_BUSY};
+  auto trouble = OpenOnce();
   if (!trouble) return std::nullopt;
   if (IsCorrupt(trouble->code)) return SetAside(trouble->doing);
   OpenToRead();

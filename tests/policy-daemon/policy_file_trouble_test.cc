@@ -113,6 +113,15 @@ TEST_F(PolicyFileDamageTest, AnEmptiedFileDoesNotPassForAFirstStart) {
   EXPECT_EQ(Held(), 0);
 }
 
+TEST_F(PolicyFileDamageTest, AnEmptiedFileIsOneDaemonsAlone) {
+  folder.Write("");
+  Open();
+  auto second = PolicyFile::Open({folder.path()}, metrics);
+  second->PutPolicy(Name(0), SomePolicy(), kNow);
+  second->Commit();
+  EXPECT_FALSE(Holds(Name(0)));
+}
+
 // SQLite takes a file of one byte for a new one.
 TEST_F(PolicyFileDamageTest, AFileOfOneByte) {
   folder.Write("S");
