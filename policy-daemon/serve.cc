@@ -67,7 +67,7 @@ Result<Sockets> OpenSockets(asio::io_context& loop, const Options& options) {
         .push_back(std::move(*listener));
   }
   const Options::Policy& policy = options.policy;
-  const Listener::UnixMode mode{policy.socket_mode, policy.socket_group,
+  const SocketFile::Mode mode{policy.socket_mode, policy.socket_group,
                                 options.run.user};
   const auto open = [&](const std::vector<ListenAddress>& addresses,
                         std::vector<Listener>& listeners) -> Status {
