@@ -42,7 +42,7 @@ constexpr char kLeast[] =
 
 Outcome Least() {
   Outcome outcome;
-  outcome.at = kNoon;
+  outcome.at = kNow;
   outcome.domain = "example.com";
   outcome.source = OutcomeSource::kPolicy;
   outcome.failure_details.emplace_back().result_type =
