@@ -255,7 +255,8 @@ int CheckConfig(const CommandLine& line) {
   if (line.options.dane.enabled) {
     CheckResolvConf("/etc/resolv.conf", warnings);
     const std::string copy = postfix.queue_directory + "/etc/resolv.conf";
-    if (postfix.smtp_is_chrooted && std::filesystem::exists(copy))
+    std::error_code none;
+    if (postfix.smtp_is_chrooted && std::filesystem::exists(copy, none))
       CheckResolvConf(copy, warnings);
   }
   for (const std::string& warning : warnings)

@@ -1,6 +1,7 @@
 #include "policy-daemon/policy_file.h"
 
 #include <chrono>
+#include <filesystem>
 #include <optional>
 #include <utility>
 
@@ -92,6 +93,10 @@ struct PolicyFile::State {
 
   // nullopt: it cannot be read now, and must not be overwritten by a guess.
   std::optional<Record> Read(const std::string& domain);
+  bool HasUnopenedFile() const {
+    std::error_code none;
+    return !db() && std::filesystem::exists(settings.path, none);
+  }
   void Write(const std::string& domain, const Record& before, Record after);
   bool WriteToFile(const std::string& domain, const Record& record);
   void KeepUnwritten(const std::string& domain, Record record);
@@ -300,7 +305,7 @@ void PolicyFile::SetBounds(uint64_t max_policies, uint64_t max_bytes) {
 StsMemory PolicyFile::Find(const std::string& domain) {
   const auto record = state_->Read(domain);
   StsMemory memory = record.value_or(Record()).value_or(StsMemory{});
-  memory.unread = !record;
+  memory.unread = !record || (!HasPolicy(*record) && state_->HasUnopenedFile());
   return memory;
 }
 

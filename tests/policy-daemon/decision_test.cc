@@ -384,6 +384,13 @@ TEST(AnswerTtl, IsSecondsWhereALookupFailed) {
   EXPECT_EQ(Ttl(unknown), Seconds(5)) << "TEMP";
 }
 
+TEST(AnswerTtl, IsSecondsWhereTheMemoryCouldNotBeRead) {
+  for (Facts facts : {DaneDomain(), StsDomain()}) {
+    facts.sts.memory_unread = true;
+    EXPECT_EQ(Ttl(facts), Seconds(5));
+  }
+}
+
 TEST(AnswerTtl, IsNothingForUsableAndUnknownHostsUnderEnforce) {
   EXPECT_EQ(
       Ttl(Given(MxState::kSecure, {kUsable, kUnknown}, StsState::kEnforce)),

@@ -503,6 +503,17 @@ TEST_F(PolicyFileBesideTest, WithoutAFileThereIsAnError) {
   EXPECT_FALSE(std::filesystem::exists(none.path()));
 }
 
+// Where one cannot even ask whether it exists.
+TEST_F(PolicyFileBesideTest, APathInCirclesIsAnError) {
+  const std::string circle = folder.folder() + "/circle";
+  std::filesystem::create_directory_symlink("circle", circle);
+  const std::string path = circle + "/policies.db";
+  const auto opened =
+      PolicyFile::OpenBeside(path, PolicyFile::Access::kRead, metrics);
+  ASSERT_FALSE(opened);
+  EXPECT_NE(opened.error().message.find(path), std::string::npos);
+}
+
 TEST_F(PolicyFileBesideTest, AnotherVersionIsAnError) {
   PolicyFolder old;
   old.Sql(kVersion1);

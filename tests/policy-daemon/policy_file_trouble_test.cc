@@ -515,6 +515,28 @@ TEST_F(PolicyFileUnwritableTest, WhatCameMeanwhileIsWrittenAfterwards) {
   EXPECT_EQ(Held(), kMany - 1);
 }
 
+TEST_F(PolicyFileUnwritableTest, WhatCannotBeReadIsNotTakenForNothing) {
+  Fill();
+  Open();
+  folder.Sql("DELETE FROM policies WHERE domain = '" + Name(1) + "'");
+  {
+    const UnreadableDisk disk;
+    EXPECT_TRUE(file->Find(Name(0)).unread);
+  }
+  EXPECT_FALSE(file->Find(Name(0)).unread);
+  EXPECT_TRUE(Holds(Name(0)));
+}
+
+TEST_F(PolicyFileUnwritableTest, AFileThatCannotBeOpenedIsNotTakenForNothing) {
+  Open();
+  EXPECT_FALSE(file->Find(Name(0)).unread);
+  file.reset();
+  std::filesystem::remove(folder.path());
+  std::filesystem::create_directory(folder.path());
+  Open();
+  EXPECT_TRUE(file->Find(Name(0)).unread);
+}
+
 // What is noted while the file cannot be read is no word against what it holds.
 TEST_F(PolicyFileUnwritableTest, AFailureNotedBlindlyLeavesThePolicyOnDisk) {
   Fill();

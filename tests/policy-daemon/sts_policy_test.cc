@@ -258,6 +258,19 @@ TEST(StsPolicy, HoldsAsManyMxAsFit) {
   EXPECT_EQ(Good(text).mx.size(), 3000u);
 }
 
+TEST(StsPolicy, KeepsOneOfEachMxHoweverManyThereAre) {
+  Strings expected;
+  std::string text = kHead;
+  for (int i = 0; text.size() < 30000; ++i) {
+    expected.push_back("m" + std::to_string(i) + ".e");
+    text += "mx:" + expected.back() + "\n";
+  }
+  for (size_t i = expected.size(); i > 0 && text.size() < 60000; --i)
+    text += "mx:" + expected[i - 1] + "\n";
+  EXPECT_GT(expected.size(), 2500u);
+  EXPECT_EQ(Good(text).mx, expected);
+}
+
 TEST(StsPolicy, ErrorsAreSafeToPrint) {
   const auto parsed = ParseStsPolicy(kHead +
                                      "mx: \xc2\x9b"

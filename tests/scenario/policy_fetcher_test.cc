@@ -230,6 +230,28 @@ TEST_F(PolicyFetcherTest, ThePointDiffersAndFitsAShortMaxAge) {
   EXPECT_GT(points.size(), 1u);
 }
 
+// Owners of such policies must not keep us busy for ever.
+TEST_F(PolicyFetcherTest, APolicyOfSecondsIsFetchedAgainByQuestionsAlone) {
+  StartRefresher();
+  ServePolicy("enforce", "mx.example.com", 10);
+  LearnSts();
+  world.Pass(1h);
+  EXPECT_EQ(https.fetches(), 1);
+  EXPECT_FALSE(world.store.entries.contains(kDomain));
+  EXPECT_EQ(LearnSts().state, StsState::kEnforce);
+  EXPECT_EQ(https.fetches(), 2);
+}
+
+TEST_F(PolicyFetcherTest, AShortPolicyIsRefreshedAtMostEveryFiveMinutes) {
+  StartRefresher();
+  ServePolicy("enforce", "mx.example.com", 400);
+  LearnSts();
+  world.Pass(1h);
+  EXPECT_GE(https.fetches(), 10) << "it is in use, and does not lapse";
+  for (size_t i = 1; i < https.times.size(); ++i)
+    EXPECT_GE(https.times[i] - https.times[i - 1], 5min) << i;
+}
+
 // --- Limits.
 
 TEST_F(FetchLimitTest, AtMost16FetchesAtOneAddress) {
@@ -319,6 +341,24 @@ TEST_F(FetchLimitTest, ARefreshTakesNobodysPlace) {
   world.Pass(20s);
   EXPECT_EQ(https.fetches(kPolicyHost), 1);
   EXPECT_EQ(https.in_flight(), 1);
+}
+
+TEST_F(FetchLimitTest, RefreshesHaveAWaitingRoomOfTheirOwn) {
+  sts_settings.max_fetches = 4;  // one of them for refreshes
+  Restart();
+  constexpr int kFit = 1 + 1000;
+  const auto start = [this](int i) {
+    FetchRequest request;
+    request.domain = StsDomainAt(i, "8.8.4.4");
+    request.id = "1";
+    request.background = true;
+    https.Drip("mta-sts." + request.domain);
+    return engine().fetcher.Start(std::move(request)) != nullptr;
+  };
+  for (int i = 0; i < kFit; ++i) ASSERT_TRUE(start(i)) << i;
+  EXPECT_FALSE(start(kFit));
+  EXPECT_EQ(engine().fetcher.in_foreground(), 0u);
+  EXPECT_EQ(AskSts().facts().state, StsState::kEnforce);
 }
 
 TEST_F(FetchLimitTest, AFetchThatDidNotGetItsTurnIsNotTheOwnersFault) {

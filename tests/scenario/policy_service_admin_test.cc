@@ -291,6 +291,20 @@ TEST_F(ServiceWarmUpTest, IsRefusedWhereThereIsNoRoom) {
   EXPECT_EQ(dns.queries("b.example", DnsType::kMx), 0);
 }
 
+TEST_F(ServiceWarmUpTest, LeavesHalfOfTheRoomToQuestions) {
+  settings.max_lookups = 4;
+  Reload("");
+  for (const char* name :
+       {"a.example", "b.example", "c.example", "d.example", "e.example"})
+    dns.NoData(name, DnsType::kMx).Never();
+  EXPECT_TRUE(WarmUp("a.example"));
+  EXPECT_TRUE(WarmUp("b.example"));
+  EXPECT_FALSE(WarmUp("c.example"));
+  EXPECT_FALSE(Ask("c.example").done());
+  EXPECT_FALSE(Ask("d.example").done());
+  EXPECT_TRUE(Ask("e.example").done()) << "TEMP: that were four";
+}
+
 TEST_F(ServiceWarmUpTest, IsNoAnswerAndNoSession) {
   StsDomain();
   https.Fail(kPolicyHost, HttpsFailure::kCertificate);

@@ -234,6 +234,62 @@ TEST_F(AnswerTest, LookupsThatWaitForSlowPolicyFilesLeaveRoomForOthers) {
   EXPECT_EQ(Ask("other.example").value(), kDaneOnly);
 }
 
+TEST_F(AnswerTest, LookupsThatWaitForTheirTurnToFetchLeaveRoomToo) {
+  settings.max_lookups = 1;
+  sts_settings.max_fetches = 1;
+  Restart();
+  for (int i = 0; i < 3; ++i) {
+    const std::string domain = StsDomainAt(i, "8.8.4.4");
+    https.Drip("mta-sts." + domain);
+    EXPECT_FALSE(Ask(domain).done());
+  }
+  DaneDomain();
+  EXPECT_EQ(Ask("example.com").value(), kDaneOnly);
+}
+
+TEST_F(AnswerTest, BackgroundFetchesAreNoReasonForMoreLookups) {
+  settings.max_lookups = 1;
+  Restart();
+  StsDomain();
+  Answer("example.com");
+  Publish("2");
+  https.Drip(kPolicyHost);
+  world.Pass(2h);
+  EXPECT_EQ(Answer("example.com"), kSecure);
+  ASSERT_EQ(https.in_flight(), 1);
+  for (const char* name : {"a.example", "b.example"})
+    dns.NoData(name, DnsType::kMx).Never();
+  EXPECT_FALSE(Ask("a.example").done());
+  EXPECT_TRUE(Ask("b.example").done()) << "there is room for one";
+}
+
+// Domains that have their answer, while their TXT record is still asked for.
+class AnsweredLookupTest : public EngineTest {
+ protected:
+  std::string AskEarly(int i) {
+    const std::string domain = "d" + std::to_string(i) + ".example";
+    dns.Mx(domain, {"mx." + domain});
+    dns.DaneHost("mx." + domain);
+    dns.NoData("_mta-sts." + domain, DnsType::kTxt).Never();
+    return Ask(domain).value();
+  }
+};
+
+TEST_F(AnsweredLookupTest, LeavesRoomForOthers) {
+  settings.max_lookups = 1;
+  Restart();
+  EXPECT_EQ(AskEarly(0), kDaneOnly);
+  EXPECT_EQ(AskEarly(1), kDaneOnly);
+  EXPECT_EQ(service().lookups_in_flight(), 2u);
+}
+
+TEST_F(AnsweredLookupTest, ButFourTimesMaxLookupsAreEnough) {
+  settings.max_lookups = 2;
+  Restart();
+  for (int i = 0; i < 8; ++i) EXPECT_EQ(AskEarly(i), kDaneOnly) << i;
+  EXPECT_TRUE(AskEarly(8).starts_with("TEMP too many lookups"));
+}
+
 // --- Without a resolver that validates.
 
 TEST_F(ResolverTrustTest, NoMxOrTlsaQueryIsMadeWithoutValidation) {

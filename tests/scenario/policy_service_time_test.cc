@@ -350,6 +350,18 @@ TEST_F(AnswerTtlTest, MaxAge0IsForTheQuestionAtHand) {
   EXPECT_LE(KeptFor("example.com"), 60s);
 }
 
+TEST_F(AnswerTtlTest, WithoutWhatIsRememberedItIsKeptForSeconds) {
+  StsDomain();
+  Answer("example.com");
+  world.Pass(2h);
+  dns.NoData(kTxtName, DnsType::kTxt);
+  world.store.unreadable = true;
+  EXPECT_EQ(Answer("example.com"), kNotFound);
+  world.store.unreadable = false;
+  EXPECT_EQ(KeptFor("example.com"), 5s);
+  EXPECT_EQ(Answer("example.com"), kSecure);
+}
+
 TEST_F(AnswerTtlTest, ARefetchShowsInAnswersWithinSeconds) {
   StsDomain();
   Answer("example.com");

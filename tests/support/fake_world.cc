@@ -305,6 +305,11 @@ Awaitable<HttpsResponse> FakeHttps::Get(HttpsRequest request) {
 
 Awaitable<StsMemory> FakeStore::Find(std::string domain) {
   co_await WaitForDisk();
+  if (unreadable) {
+    StsMemory unknown;
+    unknown.unread = true;
+    co_return unknown;
+  }
   const auto found = entries.find(domain);
   co_return found == entries.end() ? StsMemory{} : found->second;
 }

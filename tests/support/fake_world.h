@@ -240,7 +240,8 @@ class FakeStore final : public PolicyStore {
   Awaitable<std::vector<std::string>> Due(WallTime now, size_t limit) override;
 
   std::map<std::string, StsMemory> entries;
-  Duration delay{0};  // of a disk
+  Duration delay{0};        // of a disk
+  bool unreadable = false;  // nothing can be found out about any domain
 
  private:
   using Agenda = std::vector<std::pair<WallTime, std::string>>;

@@ -1,6 +1,7 @@
 #include "tests/support/policy_folder.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -16,6 +17,20 @@ namespace postern {
 namespace {
 
 namespace fs = std::filesystem;
+
+ssize_t FailToRead(int, void*, size_t, off_t) {
+  errno = EACCES;
+  return -1;
+}
+
+// Null: SQLite's own.
+void SetPread(sqlite3_syscall_ptr call) {
+  sqlite3_vfs* const vfs = sqlite3_vfs_find(nullptr);
+  int set = 0;  // which of them there is depends on how it was built
+  for (const char* name : {"pread", "pread64"})
+    set += vfs->xSetSystemCall(vfs, name, call) == SQLITE_OK;
+  EXPECT_GT(set, 0);
+}
 
 }  // namespace
 
@@ -143,5 +158,11 @@ FullDisk::~FullDisk() {
   limit.rlim_cur = before_;
   setrlimit(RLIMIT_FSIZE, &limit);
 }
+
+UnreadableDisk::UnreadableDisk() {
+  SetPread(reinterpret_cast<sqlite3_syscall_ptr>(FailToRead));
+}
+
+UnreadableDisk::~UnreadableDisk() { SetPread(nullptr); }
 
 }  // namespace postern

@@ -62,4 +62,13 @@ class FullDisk {
   uint64_t before_;
 };
 
+// While it lives, SQLite cannot read any file: a faulty disk.
+class UnreadableDisk {
+ public:
+  UnreadableDisk();
+  ~UnreadableDisk();
+  UnreadableDisk(const UnreadableDisk&) = delete;
+  UnreadableDisk& operator=(const UnreadableDisk&) = delete;
+};
+
 }  // namespace postern

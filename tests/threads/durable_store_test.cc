@@ -313,6 +313,7 @@ TEST_F(DurableStoreTest, ADiskThatHangsCostsAQuestionTwoSeconds) {
   world.Pass(1ms);
   ASSERT_TRUE(found.done());
   EXPECT_EQ(Told(found.value()), "nothing");
+  EXPECT_TRUE(found.value().unread);
   EXPECT_EQ(Errors(), 1);
 }
 

@@ -65,11 +65,31 @@ def cache_command(bench):
         equal(ask(STS), secure("mx." + STS), "reply after the purge of all")
 
 
+def for_everybody(bench):
+    """The program where everybody may run it."""
+    binary = bench.internet.folder / "postern-policy"
+    if not binary.exists():
+        binary.touch()
+        subprocess.run(["mount", "--bind", bench.binary, binary], check=True)
+    return binary
+
+
+def query_command_without_rights(bench):
+    """What is remembered does not count for somebody else; all else does."""
+    with bench.daemon("query-rights") as daemon:
+        equal(ask(STS), secure("mx." + STS), "reply")
+        daemon.binary = for_everybody(bench)
+        found = daemon.command("query", STS, **UNPRIVILEGED)
+        daemon.binary = bench.binary
+        equal(found.returncode, 0, found.stderr)
+        assert secure("mx." + STS) in found.stdout, found.stdout
+        found_in(f"event=remembered_policies_unread .*{daemon.policy_file()}",
+                 found.stderr, "the warning")
+
+
 def cache_command_without_rights(bench):
     """Somebody else is refused, with the file's name, and harms nothing."""
-    binary = bench.internet.folder / "postern-policy"
-    binary.touch()
-    subprocess.run(["mount", "--bind", bench.binary, binary], check=True)
+    binary = for_everybody(bench)
     with bench.daemon("rights") as daemon:
         equal(ask(STS), secure("mx." + STS), "reply")
         daemon.binary = binary
@@ -124,5 +144,21 @@ def check_config(bench):
              "the error")
 
 
-SCENARIOS = [query_command, cache_command, cache_command_without_rights,
-             check_config]
+def check_config_without_rights(bench):
+    """A chroot that one may not look into is no end."""
+    etc = SOCKET.parent.with_name("etc")
+    etc.chmod(0o700)
+    try:
+        daemon = bench.daemon("check-rights")
+        daemon.binary = for_everybody(bench)
+        checked = daemon.command("check-config", **UNPRIVILEGED)
+    finally:
+        etc.chmod(0o755)
+    equal(checked.stderr, "", "what it complains of")
+    found_in(r"(?m)^  smtp_tls_policy_maps = ", checked.stdout,
+             "the map's line")
+
+
+SCENARIOS = [query_command, query_command_without_rights, cache_command,
+             cache_command_without_rights, check_config,
+             check_config_without_rights]

@@ -1,5 +1,10 @@
 """Overrides, and what SIGHUP takes up."""
 
+import contextlib
+import errno
+import os
+import signal
+
 from cases import NONE, secure
 from checks import DANE, STS, equal, found_in
 from daemon import Client, ask
@@ -17,7 +22,11 @@ both-partial.test  sts-off   # without enforce: each host for itself
 none-signed.test encrypt
 """
 NOBODY = "127.0.0.9"  # no resolver
+USER = "nobody"
 RECOVERY = 15  # seconds
+RELOAD_LIMIT = 10  # seconds
+TABLE = "postern_table_entries"
+LOOKUPS = "postern_lookups_in_flight"
 FROM_MEMORY = "postern_answers_from_memory_total"
 FAILED = 'postern_reloads_total{result="failed"}'
 
@@ -122,4 +131,85 @@ def reload_configuration(bench):
         equal(ask(STS), secure("mx." + STS), "the old socket")
 
 
-SCENARIOS = [overrides, reload_overrides, reload_configuration]
+@contextlib.contextmanager
+def hanging_reload(daemon):
+    """A reload that waits for the overrides: a pipe; the end to write to."""
+    path = daemon.own["policy__overrides"]
+    path.unlink()
+    os.mkfifo(path)
+
+    def writing_end():
+        try:
+            return os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            assert error.errno == errno.ENXIO, error  # nobody reads yet
+            return None
+    daemon.process.send_signal(signal.SIGHUP)
+    fd = wait_for(writing_end, RELOAD_LIMIT, "the reload")
+    path.unlink()
+    with open(fd, "w", encoding="ascii") as pipe:
+        yield pipe
+
+
+def reload_that_hangs(bench):
+    """A file that hangs holds up neither answers nor the end."""
+    daemon = with_overrides(bench, "hanging", "")
+    with daemon, Client() as client:
+        equal(client.ask(STS), secure("mx." + STS), "before")
+        with hanging_reload(daemon):
+            equal(client.ask(STS + ":587"), secure("mx." + STS),
+                  "what is remembered")
+            equal(client.ask(DANE), "OK dane-only", "what is looked up")
+            assert "policies_not_read" not in daemon.text(), daemon.text()
+            equal(daemon.stop(), 0, "exit status")
+
+
+def reload_during_a_reload(bench):
+    """The last SIGHUP's files are in force, also if the one before hung."""
+    daemon = with_overrides(bench, "again", "")
+    path = daemon.own["policy__overrides"]
+    with daemon, Client() as client:
+        with hanging_reload(daemon) as pipe:
+            path.write_text(f"{DANE} may\n")
+            daemon.process.send_signal(signal.SIGHUP)
+            for _ in range(2):  # with the second answer it has been heard
+                equal(client.ask(DANE), "OK dane-only", "before")
+            pipe.write(f"{DANE} encrypt\n")
+        wait_for(lambda: client.ask(DANE) == "OK may", RELOAD_LIMIT,
+                 "the newest line")
+        equal(daemon.text().count("event=reloaded"), 2, "reloads")
+
+
+def reload_of_the_resolver(bench):
+    """What another resolver said is not kept; other answers are."""
+    with bench.daemon("resolvers") as daemon, Client() as client:
+        equal(client.ask(DANE), "OK dane-only", "before")
+        wait_for(lambda: daemon.metric(LOOKUPS) == 0, RECOVERY, "the lookup")
+        daemon.configure(sts__fetch_timeout="50s")
+        found_in("event=reloaded", daemon.reload(), "the log")
+        equal(daemon.metric(TABLE), 1, "answers, with the same resolver")
+        daemon.configure(dns__server=["127.0.0.1", NOBODY])
+        found_in("event=reloaded", daemon.reload(), "the log")
+        equal(daemon.metric(TABLE), 0, "answers, with another one")
+        wait_for(lambda: "OK dane-only" == client.ask(DANE), RECOVERY,
+                 "an answer by the new resolver")
+
+
+def reload_wants_more_files(bench):
+    """More connections than there can be files: said at a reload, too."""
+    folder = SOCKET.parent.with_name("postern-files")
+    daemon = bench.daemon("files", run__user=USER,
+                          policy__listen=f"unix:{folder}/policy.sock",
+                          policy__max_connections=100)
+    daemon.launch(prefix=["prlimit", "--nofile=9000:9000"])
+    with daemon:
+        daemon.wait_ready()
+        assert "few_open_files" not in daemon.text(), daemon.text()
+        daemon.configure(policy__max_connections=10000)
+        found_in("event=few_open_files limit=9000 wanted=18192 ",
+                 daemon.reload(), "the log")
+
+
+SCENARIOS = [overrides, reload_overrides, reload_configuration,
+             reload_that_hangs, reload_during_a_reload, reload_of_the_resolver,
+             reload_wants_more_files]
