@@ -31,16 +31,16 @@ void FindingReporter::Record(Finding finding) {
                              finding.outcome.failure_details[0].result_type)}})
       .Increment();
   if (running_ >= kMaxRunning) return dropped_.Increment();
+  ++running_;
   Spawn(world_.executor, Report(std::move(finding)));
 }
 
 Awaitable<void> FindingReporter::Report(Finding finding) {
-  struct Running {
-    explicit Running(size_t& n) : count(n) { ++count; }
-    ~Running() { --count; }
-    size_t& count;
+  struct Ending {
+    ~Ending() { --running; }
+    size_t& running;
   };
-  const Running running(running_);
+  const Ending ending{running_};
   Outcome outcome = std::move(finding.outcome);
   outcome.record = co_await FindTlsrptRecord(world_.resolver, outcome.domain);
   if (outcome.record.empty()) co_return;

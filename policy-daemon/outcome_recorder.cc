@@ -1,5 +1,6 @@
 #include "policy-daemon/outcome_recorder.h"
 
+#include <filesystem>
 #include <numeric>
 #include <utility>
 #include <variant>
@@ -248,7 +249,11 @@ void OutcomeRecorder::Sync(const SpoolFile& file) {
 
 void OutcomeRecorder::Expire() {
   const WallTime now = now_();
-  if (std::exchange(expired_on_, DayOf(now)) == DayOf(now)) return;
+  // Before the first outcome there is no folder.
+  std::error_code none;
+  if (!std::filesystem::exists(settings_.directory, none) ||
+      std::exchange(expired_on_, DayOf(now)) == DayOf(now))
+    return;
   const auto expired =
       SpoolWriter(settings_.directory).Expire(now, settings_.keep_days);
   for (const std::string& path : expired.removed)

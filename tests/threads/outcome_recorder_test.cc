@@ -75,7 +75,9 @@ class OutcomeRecorderTest : public testing::Test {
   }
   // All that was sent, once it is on disk.
   std::vector<Outcome> Finish() {
-    if (receiver) EXPECT_TRUE(receiver->Stop(kPatience));
+    if (receiver) {
+      EXPECT_TRUE(receiver->Stop(kPatience));
+    }
     EXPECT_TRUE(recorder->Finish(kPatience));
     std::vector<Outcome> outcomes;
     std::ifstream file(SpoolPath(settings.directory, DayOf(kNow)));
