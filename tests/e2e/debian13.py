@@ -25,6 +25,7 @@ CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or
 # Another recipe, another number: what was made by the old one is not used.
 ROOT = CACHE / "root-1"
 RELEASE = "trixie"
+APT = pathlib.Path("/etc/apt")
 KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.gpg",
             "/usr/share/keyrings/debian-archive-keyring.pgp")
 # Parts of apt's configuration by which it reaches its mirrors.
@@ -79,10 +80,10 @@ def bootstrap(say):
     log, root = CACHE / "log", folder / "root"
     options = folder / "apt.conf"
     options.write_text(apt_options())
-    # Whatever a postinst script starts ends with it.
-    command = ["unshare", "--mount", "--pid", "--fork", "--kill-child",
-               "--mount-proc", "mmdebstrap", "--mode=root",
-               "--variant=essential", "--include=postfix",
+    # It ends with this, and whatever a postinst script starts with it.
+    command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid",
+               "--fork", "--kill-child", "--mount-proc", "mmdebstrap",
+               "--mode=root", "--variant=essential", "--include=postfix",
                f"--aptopt={options}", "--skip=check/qemu",
                *(f"--dpkgopt=path-exclude={path}" for path in LEFT_OUT),
                *(f"--customize-hook={hook}" for hook in HOOKS),
@@ -111,10 +112,11 @@ def bootstrap(say):
 def debian_sources():
     """Lines of a sources.list for RELEASE, from the mirrors that apt uses."""
     lines = []
-    for uri, keyrings in debian_mirrors().items():
+    for uri in mirrors():
         for suite in (RELEASE, f"{RELEASE}-updates", f"{RELEASE}-security"):
             if has_suite(uri, suite):
-                option = f"[signed-by={','.join(keyrings)}] " * bool(keyrings)
+                keyrings = ",".join(keyrings_for(uri))
+                option = f"[signed-by={keyrings}] " * bool(keyrings)
                 lines.append(f"deb {option}{uri} {suite} main")
     if not any(f" {RELEASE} " in line for line in lines):
         raise Trouble("none of the mirrors in this machine's apt sources has "
@@ -122,27 +124,22 @@ def debian_sources():
     return lines
 
 
-def debian_mirrors():
-    """{URI: keyrings} of Debian's repositories among apt's sources."""
-    listed = subprocess.run(
-        ["apt-get", "indextargets", "Created-By: Packages"], check=True,
-        stdout=subprocess.PIPE, text=True).stdout
-    mirrors = {}
-    for stanza in listed.split("\n\n"):
-        fields = dict(re.findall(r"^([\w-]+): (.*)$", stanza, re.M))
-        # Unknown as long as nobody has run apt-get update.
-        if fields.get("Origin", "Debian") == "Debian" and \
-                fields.get("Component") == "main":
-            mirrors[fields["Repo-URI"]] = keyrings_for(fields["Sourcesentry"])
-    return mirrors
+def mirrors():
+    """The URIs of apt's sources, whosoever they are."""
+    listed = subprocess.run(["apt-get", "update", "--print-uris"], text=True,
+                            stdout=subprocess.PIPE, check=True).stdout
+    return dict.fromkeys(re.findall(r"^'(\S+/)dists/", listed, re.M))
 
 
-def keyrings_for(entry):
-    """Debian's own keyring, and those that an entry's file names."""
-    path = pathlib.Path(entry.rpartition(":")[0])
-    text = path.read_text(errors="replace") if path.is_file() else ""
-    named = re.findall(r"signed-by(?::\s*|=)(/[^\s\],]+)", text, re.I)
-    return [k for k in dict.fromkeys((*KEYRINGS, *named)) if os.path.exists(k)]
+def keyrings_for(uri):
+    """Debian's own keyring, and those named where the URI is."""
+    files = [APT / "sources.list", *(APT / "sources.list.d").glob("*")]
+    texts = [file.read_text(errors="replace") for file in files
+             if file.is_file()]
+    named = [re.findall(r"signed-by(?::\s*|=)(/[^\s\],]+)", text, re.I)
+             for text in texts if uri.rstrip("/") in text]
+    return [path for path in dict.fromkeys((*KEYRINGS, *sum(named, [])))
+            if os.path.exists(path)]
 
 
 def has_suite(uri, suite):
