@@ -262,7 +262,7 @@ FINDINGS = {
     "dane-unusable": ("OK dane", dane_failure(
         "dane-unusable", "tlsa-invalid",
         "SMTP knows TLSA usages 2 and 3 only (RFC 7672)",
-        policy_string=["1 1 1 " + "0123" * 16])),
+        policy_string=["1 1 1 " + "01EF" * 16])),
     # by the policy
     "sts-unlisted": (secure("mail.sts-unlisted.test"), {
         "policy_type": "sts",
