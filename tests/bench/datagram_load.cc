@@ -20,10 +20,11 @@
 #include <string>
 #include <vector>
 
-#include <getopt.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include <getopt.h>
 
 #include "tests/bench/endpoint.h"
 
@@ -115,8 +116,7 @@ class Template {
   const std::string& Make(unsigned domain, unsigned number) {
     for (const auto& [at, is_domain] : places_) {
       char digits[9];
-      std::snprintf(digits, sizeof digits, "%08u",
-                    is_domain ? domain : number);
+      std::snprintf(digits, sizeof digits, "%08u", is_domain ? domain : number);
       text_.replace(at, 8, digits, 8);
     }
     return text_;
