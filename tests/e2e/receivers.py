@@ -102,8 +102,9 @@ class Session:
 
     async def do_ehlo(self, _argument):
         starttls = self.host["certificate"] and not self.tls()
-        await self.reply(f"250 {self.host['name']}", "8BITMIME", "SMTPUTF8",
-                         *(["STARTTLS"] if starttls else []), "SIZE 10000000")
+        await self.reply(f"250 gateway.{self.host['name']}", "8BITMIME",
+                         "SMTPUTF8", *(["STARTTLS"] if starttls else []),
+                         "SIZE 10000000")
 
     async def do_starttls(self, _argument):
         await self.reply("220 Ready to start TLS")

@@ -44,7 +44,7 @@ class Session:
                 lines.append(self.outcome(domain, host, [detail(
                     result, sending_mta_ip=world.OUR_ADDRESSES[family],
                     receiving_mx_hostname=host.name,
-                    receiving_mx_helo=host.name,
+                    receiving_mx_helo=f"gateway.{host.name}",
                     receiving_ip=host.address[family],
                     **({"failure_reason_code": reason} if reason else {}))]))
         if self.good:

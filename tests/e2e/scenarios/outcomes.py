@@ -38,7 +38,7 @@ def datagrams(bench):
     failure = datagram(
         "failed.test", "sts", policy_string=strings, mx_host=["*.failed.test"],
         failures=[{"c": 202, "s": "192.0.2.1", "n": "MX.failed.test.",
-                   "h": "250-mx.failed.test\r\n250 SIZE \\ \"1\"",
+                   "h": "250-GW.failed.test\r\n250 SIZE \\ \"1\"",
                    "r": "2001:db8:0::9", "f": "caf\u00e9 \x1b[31m"}])
     with bench.daemon("datagrams") as daemon:
         send_datagrams(TLSRPT_SOCKET, *[datagram("good.test")] * 3)
@@ -60,7 +60,7 @@ def datagrams(bench):
             mx_host=["*.failed.test"], details=[detail(
                 "certificate-host-mismatch", sending_mta_ip="192.0.2.1",
                 receiving_mx_hostname="mx.failed.test",
-                receiving_mx_helo="mx.failed.test",
+                receiving_mx_helo="GW.failed.test",
                 receiving_ip="2001:db8::9",
                 failure_reason_code=re.compile("caf\u00e9 [^\x1b]+"))])
         for line in failed:
