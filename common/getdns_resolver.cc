@@ -215,8 +215,8 @@ Awaitable<DnsAnswer> GetdnsResolver::Query(std::string name, DnsType type) {
 
 Awaitable<DnsAnswer> GetdnsResolver::QueryUnchecked(std::string name,
                                                     DnsType type) {
-  DnsAnswer answer = co_await Ask(ServersToAsk(), std::move(name), type,
-                                  Purpose::kUnchecked);
+  DnsAnswer answer =
+      co_await Ask(ServersToAsk(), std::move(name), type, Purpose::kUnchecked);
   answer.secure = false;
   co_return answer;
 }

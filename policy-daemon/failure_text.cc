@@ -276,9 +276,9 @@ std::string FailureSummary::Explanations() const {
 std::string FailureSummary::Totals(const std::string& where) const {
   if (failed_ == 0 && successful_ == 0 && kinds_.none())
     return "No failures, and no session at all, " + where +
-           ".\nPostfix (3.10 and later, smtp_tlsrpt_enable = yes) tells of "
-           "domains that\nwant reports: those with a record at "
-           "_smtp._tls.DOMAIN.\n";
+           ".\nPostfix 3.10 and later tells of sessions (smtp_tlsrpt_enable = "
+           "yes) with domains\nthat want reports: those with a record at "
+           "_smtp._tls.DOMAIN. Of older ones,\ntlsrpt.maillog reads the log.\n";
   if (failed_ == 0 && kinds_.none())
     return "No failures " + where + "; " + Sessions(successful_) +
            " went well.\n";

@@ -127,9 +127,9 @@ Result<WallTime> SinceOf(const std::string& text) {
 
 const char kFailuresHelp[] =
     R"(postern-policy failures shows which TLS sessions with other domains failed,
-and what was found wrong with them, from the spool that the daemon writes. The
-domains are those that want reports (with a record at _smtp._tls.DOMAIN): of
-others, Postfix tells nothing.
+and what was found wrong with them, from the spool that the daemon writes. Of
+domains that want no reports (without a record at _smtp._tls.DOMAIN), Postfix
+3.10 and later tells nothing.
 
 Usage:
   postern-policy failures [--since 24h] [--domain DOMAIN] [--follow] [--json]
@@ -159,9 +159,9 @@ int PrintFailures(const FailuresRequest& request, std::FILE* out) {
       return Complain(
           "there is no folder " + request.directory +
               " yet: the daemon makes it for the first outcome. Is it running "
-              "(postern-policy serve), with this spool.directory, and is "
-              "Postfix told to report to it (smtp_tlsrpt_enable, "
-              "smtp_tlsrpt_socket_name)?",
+              "(postern-policy serve), with this spool.directory, and "
+              "does Postfix report to it (smtp_tlsrpt_enable, "
+              "smtp_tlsrpt_socket_name; before 3.10, tlsrpt.maillog)?",
           1);
     Complain("there is no folder " + request.directory + " yet; waiting for it",
              0);

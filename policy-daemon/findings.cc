@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "policy-daemon/postfix_reply.h"
 #include "policy-daemon/tlsa.h"
 
 namespace postern {
@@ -31,8 +32,7 @@ void AddDetail(Outcome& outcome, ResultType type, std::string host,
 Outcome StsOutcome(const Facts& facts) {
   Outcome outcome = OutcomeOf(facts, PolicyType::kSts, facts.key.domain);
   if (!facts.sts.policy) return outcome;
-  for (const auto& [name, value] : facts.sts.policy->fields)
-    outcome.policy_string.push_back(name + ": " + value);
+  outcome.policy_string = PolicyStrings(*facts.sts.policy);
   outcome.mx_host = facts.sts.policy->mx;
   return outcome;
 }

@@ -115,7 +115,7 @@ class Template {
 
   const std::string& Make(unsigned domain, unsigned number) {
     for (const auto& [at, is_domain] : places_) {
-      char digits[9];
+      char digits[16];
       std::snprintf(digits, sizeof digits, "%08u", is_domain ? domain : number);
       text_.replace(at, 8, digits, 8);
     }

@@ -244,7 +244,7 @@ TEST(Totals, AreSessions) {
       Totals({DeliveredSessions(), Found(ResultType::kStsPolicyInvalid, "")}),
       "No session failed, 3 went well, since then.\n");
   EXPECT_TRUE(Totals({}).starts_with(
-      "No failures, and no session at all, since then.\nPostfix (3.10 "));
+      "No failures, and no session at all, since then.\nPostfix 3.10 "));
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ HostFacts Host(HostState state, std::vector<uint8_t> usages = {}) {
   host.name = kHost;
   host.state = state;
   for (const uint8_t usage : usages)
-    host.tlsa.push_back({usage, 1, 1, std::string(32, '\x11')});
+    host.tlsa.push_back({usage, 1, 1, std::string(32, '\xab')});
   if (!usages.empty()) host.tlsa_base = "tlsa.example.net";
   return host;
 }
@@ -109,6 +109,15 @@ TEST_F(PolicyFileFindingTest, TellsTheRememberedPolicyToo) {
                                       "mx: mx.example.com"}));
 }
 
+// What replies cannot carry, Postfix does not report: one policy, one text.
+TEST_F(PolicyFileFindingTest, TellsThePolicyAsPostfixWould) {
+  auto policy = std::make_shared<StsPolicy>();
+  policy->fields = {{"mode", "none"}, {"note", "{braces}"}};
+  facts.sts.policy = policy;
+  EXPECT_EQ(Only(facts).outcome.policy_string,
+            std::vector<std::string>{"mode: none"});
+}
+
 TEST(Findings, AFetchThatWasNotMadeIsNoFailure) {
   for (const StsFetch fetch : {StsFetch::kNone, StsFetch::kDone,
                                StsFetch::kSkipped, StsFetch::kCrowded}) {
@@ -147,7 +156,8 @@ TEST(Findings, RecordsForTheWebAlone) {
         Only(SomeFacts({Host(HostState::kUnusable, usages)}));
     EXPECT_EQ(finding.outcome.policy_type, PolicyType::kTlsa);
     EXPECT_EQ(finding.outcome.policy_domain, "tlsa.example.net");
-    EXPECT_EQ(finding.outcome.policy_string.size(), usages.size());
+    ASSERT_EQ(finding.outcome.policy_string.size(), usages.size());
+    EXPECT_EQ(finding.outcome.policy_string[0].substr(0, 10), "0 1 1 ABAB");
     EXPECT_EQ(finding.outcome.failed, 0u);
     EXPECT_EQ(DetailOf(finding).result_type, ResultType::kTlsaInvalid);
     EXPECT_EQ(DetailOf(finding).receiving_mx_hostname, kHost);
