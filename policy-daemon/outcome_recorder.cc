@@ -6,6 +6,8 @@
 #include <variant>
 
 #include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <pthread.h>
 
@@ -17,6 +19,7 @@ namespace {
 
 using std::chrono::steady_clock;
 
+constexpr int kWriterNice = 10;
 constexpr Seconds kSyncInterval{1};
 constexpr Seconds kExpireInterval{3600};
 // Memory that a burst has taken and that is given back.
@@ -107,6 +110,8 @@ bool OutcomeRecorder::Finish(Seconds patience) {
 
 void OutcomeRecorder::WriteOn() {
   BlockSignals();
+  // The receiver comes first: what it leaves in the kernel gets lost.
+  setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kWriterNice);
   Inbox taken;
   std::unique_lock lock(mutex_);
   for (;;) {
