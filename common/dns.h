@@ -28,6 +28,13 @@ enum class DnsType : uint16_t {
 
 std::string_view DnsTypeName(DnsType type);
 
+struct DnsQuestion {
+  std::string name;
+  DnsType type = DnsType::kA;
+
+  friend bool operator==(const DnsQuestion&, const DnsQuestion&) = default;
+};
+
 struct MxRecord {
   uint16_t preference = 0;
   std::string exchange;  // lower case, no trailing dot; "" is the root
@@ -75,6 +82,10 @@ class Resolver {
   virtual ~Resolver() = default;
   // Ends within the resolver's own timeout. `name`: normal form.
   virtual Awaitable<DnsAnswer> Query(std::string name, DnsType type) = 0;
+  // What is in DNS, whether or not it can be validated (the CD bit): where
+  // this has an answer and Query() fails, the data is bogus. Never secure.
+  virtual Awaitable<DnsAnswer> QueryUnchecked(std::string name,
+                                              DnsType type) = 0;
   // Whether answers can be secure at all: some resolver is known to validate.
   virtual bool Validates() const = 0;
 };

@@ -30,14 +30,22 @@ struct ListDestroy {
 using DictPtr = std::unique_ptr<getdns_dict, DictDestroy>;
 using ListPtr = std::unique_ptr<getdns_list, ListDestroy>;
 
+DictPtr HeaderExtension(const char* bit) {
+  DictPtr dict(getdns_dict_create());
+  getdns_dict_set_int(dict.get(), bit, 1);
+  return dict;
+}
+
 // Asks for the AD bit without the records that prove it (RFC 6840 section
 // 5.7).
 getdns_dict* AdExtension() {
-  static const DictPtr extension = [] {
-    DictPtr dict(getdns_dict_create());
-    getdns_dict_set_int(dict.get(), "/header/ad", 1);
-    return dict;
-  }();
+  static const DictPtr extension = HeaderExtension("/header/ad");
+  return extension.get();
+}
+
+// What is bogus, too (RFC 4035 section 3.2.2).
+getdns_dict* CdExtension() {
+  static const DictPtr extension = HeaderExtension("/header/cd");
   return extension.get();
 }
 
@@ -81,6 +89,7 @@ DnsAnswer Failure(std::string reason) {
 struct GetdnsResolver::Pending {
   std::string name;
   DnsType type = DnsType::kA;
+  bool unchecked = false;           // whether or not it validates
   std::optional<DnsAnswer> answer;  // a good one, or the last failure
   bool replied = false;             // by any server, whatever it said
   bool truncated = false;           // over UDP: TCP from now on
@@ -201,21 +210,30 @@ GetdnsResolver::Servers GetdnsResolver::ServersToAsk() {
 
 Awaitable<DnsAnswer> GetdnsResolver::Query(std::string name, DnsType type) {
   co_return co_await Ask(ServersToAsk(), std::move(name), type,
-                         Turn::kQuestion);
+                         Purpose::kQuestion);
+}
+
+Awaitable<DnsAnswer> GetdnsResolver::QueryUnchecked(std::string name,
+                                                    DnsType type) {
+  DnsAnswer answer =
+      co_await Ask(ServersToAsk(), std::move(name), type, Purpose::kUnchecked);
+  answer.secure = false;
+  co_return answer;
 }
 
 Awaitable<DnsAnswer> GetdnsResolver::Ask(Servers servers, std::string name,
-                                         DnsType type, Turn turn) {
+                                         DnsType type, Purpose purpose) {
   const SteadyTime started = clock_.Now();
   const SteadyTime deadline = started + options_.timeout;
   std::optional<Gate<int>::Permit> permit;
-  if (turn == Turn::kQuestion) {
+  if (purpose != Purpose::kProbe) {
     permit.emplace(co_await gate_.Enter(0, deadline));
     if (!*permit) co_return Failure("too many DNS questions at once");
   }
   const auto pending = std::make_shared<Pending>();
   pending->name = std::move(name);
   pending->type = type;
+  pending->unchecked = purpose == Purpose::kUnchecked;
   // Each server is asked at least once; a silent one again, in turn.
   for (size_t attempt = 0; clock_.Now() < deadline; ++attempt) {
     const bool first_round = attempt < servers.size();
@@ -264,7 +282,8 @@ void GetdnsResolver::Send(Server& server,
   getdns_transaction_t id = 0;
   const getdns_return_t code = getdns_general(
       context, pending->name.c_str(), static_cast<uint16_t>(pending->type),
-      AdExtension(), attempt.get(), &id, OnAnswer);
+      pending->unchecked ? CdExtension() : AdExtension(), attempt.get(), &id,
+      OnAnswer);
   if (code == GETDNS_RETURN_GOOD) {
     attempt.release();  // OnAnswer owns it
     pending->transactions.emplace_back(context, id);
@@ -323,7 +342,7 @@ Awaitable<void> GetdnsResolver::Probe() {
     Servers one = {server};
     std::string root = ".";
     const DnsAnswer answer = co_await Ask(std::move(one), std::move(root),
-                                          DnsType::kSoa, Turn::kProbe);
+                                          DnsType::kSoa, Purpose::kProbe);
     JudgeProbe(*server, answer);
   }
   validates_.Set(Validates() ? 1 : 0);

@@ -46,6 +46,7 @@ class GetdnsResolver final : public Resolver {
   ~GetdnsResolver() override;
 
   Awaitable<DnsAnswer> Query(std::string name, DnsType type) override;
+  Awaitable<DnsAnswer> QueryUnchecked(std::string name, DnsType type) override;
   bool Validates() const override;
 
   // True only after an answer has shown it.
@@ -86,9 +87,9 @@ class GetdnsResolver final : public Resolver {
   // The servers to ask, best first.
   Servers ServersToAsk();
   // A probe does not wait behind a flood of questions.
-  enum class Turn { kQuestion, kProbe };
+  enum class Purpose { kQuestion, kUnchecked, kProbe };
   Awaitable<DnsAnswer> Ask(Servers servers, std::string name, DnsType type,
-                           Turn turn);
+                           Purpose purpose);
   void Send(Server& server, const std::shared_ptr<Pending>& pending);
   static void OnAnswer(getdns_context* context, getdns_callback_type_t type,
                        getdns_dict* response, void* attempt,

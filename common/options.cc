@@ -273,6 +273,31 @@ const std::vector<OptionSpec>& Specs() {
          o.milter.listen = ListenAddress::Parse(text);
          return o.milter.listen.has_value();
        }},
+      {"tlsrpt.listen", "unix:/var/spool/postfix/postern/tlsrpt.sock",
+       "unix:PATH (up to 107 bytes), or none",
+       "where Postfix >= 3.10 tells how sessions went\n"
+       "(smtp_tlsrpt_socket_name); repeatable",
+       true,
+       [](Options& o, const std::string& text) {
+         if (text == "none") return true;
+         const auto listen = ListenAddress::Parse(text);
+         if (!listen || !listen->is_unix()) return false;
+         o.tlsrpt.listen.push_back(*listen);
+         return true;
+       }},
+      {"spool.directory", "/var/spool/postern", "a folder",
+       "where outcomes are written, a file a UTC day in its folder outcomes;\n"
+       "it is made if its parent exists",
+       false,
+       [](Options& o, const std::string& text) {
+         o.spool.directory = text;
+         return !text.empty() && text.front() == '/';
+       }},
+      {"spool.keep_days", "10", "a number from 1 to 3650",
+       "days that are kept beside today", false,
+       [](Options& o, const std::string& text) {
+         return AssignUint(o.spool.keep_days, text, 1, 3650);
+       }},
       {"log.level", "info", "debug, info, warn or error", "what is logged",
        false,
        [](Options& o, const std::string& text) {
@@ -381,7 +406,8 @@ Result<Options> BuildOptions(const GivenValues& values) {
 po::options_description Description() {
   po::options_description description;
   description.add_options()("help,h", "")("version,V", "")("json", "")(
-      "all", "")("config,c", po::value<std::string>());
+      "all", "")("follow", "")("since", po::value<std::string>())(
+      "domain", po::value<std::string>())("config,c", po::value<std::string>());
   for (const OptionSpec& spec : Specs())
     description.add_options()(spec.key.c_str(),
                               po::value<std::vector<std::string>>());
@@ -421,6 +447,9 @@ Result<CommandLine> ParseCommandLine(int argc, const char* const* argv) {
   line.version = map.count("version") > 0;
   line.json = map.count("json") > 0;
   line.all = map.count("all") > 0;
+  line.follow = map.count("follow") > 0;
+  if (map.count("since")) line.since = map["since"].as<std::string>();
+  if (map.count("domain")) line.domain = map["domain"].as<std::string>();
   if (map.count("words")) {
     const auto& words = map["words"].as<std::vector<std::string>>();
     line.command = words.front();
@@ -464,6 +493,9 @@ std::string KeysForRestart(const Options& running, const Options& wanted) {
   note("policy.socket_group", a.socket_group == b.socket_group);
   note("policy.socket_mode", a.socket_mode == b.socket_mode);
   note("milter.listen", running.milter.listen == wanted.milter.listen);
+  note("tlsrpt.listen", running.tlsrpt.listen == wanted.tlsrpt.listen);
+  note("spool.directory", running.spool.directory == wanted.spool.directory);
+  note("spool.keep_days", running.spool.keep_days == wanted.spool.keep_days);
   note("run.user", running.run.user == wanted.run.user);
   note("run.group", running.run.group == wanted.run.group);
   note("cache.directory", running.cache.directory == wanted.cache.directory);

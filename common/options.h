@@ -78,6 +78,13 @@ struct Options {
   struct Milter {
     std::optional<ListenAddress> listen;
   } milter;
+  struct Tlsrpt {
+    std::vector<ListenAddress> listen;  // unix; empty: none
+  } tlsrpt;
+  struct Spool {
+    std::string directory;  // its folder "outcomes" has the day files
+    uint32_t keep_days = 0;
+  } spool;
   struct Logging {
     LogLevel level = LogLevel::kInfo;
   } log;
@@ -91,6 +98,9 @@ struct CommandLine {
   bool version = false;
   bool json = false;
   bool all = false;
+  bool follow = false;
+  std::optional<std::string> since;
+  std::optional<std::string> domain;
   std::string config_file;  // where the options came from; "": defaults
   Options options;
 };

@@ -1,6 +1,7 @@
 #include "common/text.h"
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 
 namespace postern {
@@ -33,6 +34,42 @@ std::string Printable(std::string_view text, size_t max_length) {
     }
   }
   return out;
+}
+
+char32_t TakeUtf8(std::string_view& text) {
+  // By the number of bytes: what takes that many, and no less.
+  static constexpr std::array<char32_t, 5> kSmallest = {0, 0, 0x80, 0x800,
+                                                        0x10000};
+  const auto first = static_cast<unsigned char>(text.front());
+  const size_t length = first < 0x80   ? 1
+                        : first < 0xc0 ? 0
+                        : first < 0xe0 ? 2
+                        : first < 0xf0 ? 3
+                        : first < 0xf8 ? 4
+                                       : 0;
+  bool good = length > 0 && length <= text.size();
+  char32_t code = length == 1 ? first : first & (0x7f >> length);
+  for (size_t i = 1; good && i < length; ++i) {
+    const auto next = static_cast<unsigned char>(text[i]);
+    good = (next & 0xc0) == 0x80;
+    code = code << 6 | (next & 0x3f);
+  }
+  const bool surrogate = code >= 0xd800 && code <= 0xdfff;
+  good = good && code >= kSmallest[length] && code <= 0x10ffff && !surrogate;
+  text.remove_prefix(good ? length : 1);
+  return good ? code : kReplacementCharacter;
+}
+
+bool IsUtf8(std::string_view text) {
+  while (!text.empty()) {
+    const size_t before = text.size();
+    if (static_cast<unsigned char>(text.front()) < 0x80)
+      text.remove_prefix(1);
+    else if (TakeUtf8(text) == kReplacementCharacter &&
+             before == text.size() + 1)
+      return false;
+  }
+  return true;
 }
 
 std::optional<uint64_t> ParseUint(std::string_view text, uint64_t max) {

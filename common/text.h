@@ -29,6 +29,15 @@ std::string_view TrimBlanks(std::string_view text);
 // `max_length` bytes (then it ends in "...").
 std::string Printable(std::string_view text, size_t max_length = 200);
 
+// What stands for bytes that are not UTF-8.
+inline constexpr char32_t kReplacementCharacter = 0xfffd;
+
+// Takes the first character off `text`; of bytes that are not UTF-8, one byte
+// as a kReplacementCharacter.
+// REQUIRES: !text.empty().
+char32_t TakeUtf8(std::string_view& text);
+bool IsUtf8(std::string_view text);
+
 // Decimal digits only (no sign, no blank), within [0, max].
 std::optional<uint64_t> ParseUint(std::string_view text, uint64_t max);
 

@@ -10,6 +10,7 @@
 
 #include "common/domain_name.h"
 #include "common/text.h"
+#include "common/utc.h"
 
 #include "policy-daemon/engine.h"
 
@@ -26,15 +27,6 @@ WallTime Now() {
 
 std::string Padded(std::string text, size_t width) {
   text.resize(std::max(width, text.size() + 1), ' ');
-  return text;
-}
-
-std::string UtcText(WallTime time) {
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(time);
-  std::tm utc{};
-  gmtime_r(&seconds, &utc);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
   return text;
 }
 
@@ -66,7 +58,7 @@ void Member(Writer& writer, const char* key, const std::string& value) {
 }
 
 void Member(Writer& writer, const char* key, WallTime time) {
-  Member(writer, key, UtcText(time));
+  Member(writer, key, FormatUtc(time));
 }
 
 int Usage() {
@@ -190,26 +182,26 @@ std::string CacheText(const std::string& domain, const StsMemory& memory,
     for (const std::string& mx : policy.policy->mx) line("mx", mx);
     line("max_age", Span(policy.policy->max_age));
     line("id", Printable(policy.id, 100));
-    line("fetched",
-         UtcText(policy.fetched_at) + " (" + Ago(policy.fetched_at, now) + ")");
+    line("fetched", FormatUtc(policy.fetched_at) + " (" +
+                        Ago(policy.fetched_at, now) + ")");
     line(
         "holds until",
-        UtcText(policy.expires_at) + " (" +
+        FormatUtc(policy.expires_at) + " (" +
             (policy.expires_at > now ? In(policy.expires_at, now) : "expired") +
             ")");
     line("next look",
-         UtcText(NextLook(policy)) + " (" + In(NextLook(policy), now) + ")");
-    line("refetched", "after " + UtcText(policy.refetch_at) + " (" +
+         FormatUtc(NextLook(policy)) + " (" + In(NextLook(policy), now) + ")");
+    line("refetched", "after " + FormatUtc(policy.refetch_at) + " (" +
                           In(policy.refetch_at, now) + ")");
     line("last used",
-         UtcText(policy.used_at) + " (" + Ago(policy.used_at, now) + ")");
+         FormatUtc(policy.used_at) + " (" + Ago(policy.used_at, now) + ")");
   } else {
     line("policy", "none is remembered");
   }
   if (memory.failure) {
     const FailedFetch& failure = *memory.failure;
     line("last failure",
-         UtcText(failure.last_at) + " (" + Ago(failure.last_at, now) + ")");
+         FormatUtc(failure.last_at) + " (" + Ago(failure.last_at, now) + ")");
     line("", "of id " + Printable(failure.id, 100) + ", tried " +
                  std::to_string(failure.tries) +
                  " times: " + Printable(failure.reason));

@@ -33,6 +33,7 @@ Awaitable<DaneLookup::MxSet> DaneLookup::FindMx(PolicyKey key) {
   if (answer.failed()) {
     set.facts.state = MxState::kFailed;
     set.facts.reason = answer.failure;
+    set.facts.failed = {key.domain, DnsType::kMx};
     co_return set;
   }
   set.facts.state = answer.secure ? MxState::kSecure : MxState::kInsecure;
@@ -82,6 +83,7 @@ Awaitable<HostFacts> DaneLookup::FindHost(std::string host, uint16_t port) {
   switch (addresses.state) {
     case Addresses::State::kFailed:
       facts.state = HostState::kUnknown;
+      facts.failed = {host, addresses.failed};
       co_return facts;
     case Addresses::State::kNone:
       facts.state = HostState::kNoAddress;
@@ -104,6 +106,7 @@ Awaitable<HostFacts> DaneLookup::FindHost(std::string host, uint16_t port) {
       if (alias.failed()) {
         facts.state = HostState::kUnknown;
         facts.reason = "CNAME lookup: " + alias.failure;
+        facts.failed = {host, DnsType::kCname};
         co_return facts;
       }
       if (!alias.has_data() || !alias.secure) {
@@ -123,6 +126,7 @@ Awaitable<HostFacts> DaneLookup::FindHost(std::string host, uint16_t port) {
       // Section 2.1.2: treated as unreachable, never as "no record".
       facts.state = HostState::kUnknown;
       facts.reason = "TLSA lookup of " + name + ": " + answer.failure;
+      facts.failed = {name, DnsType::kTlsa};
       co_return facts;
     }
     if (!answer.has_data() || !answer.secure) continue;
@@ -162,6 +166,7 @@ DaneLookup::Addresses DaneLookup::Judge(const AddressQueries& queries) {
     if (answer.failed()) {
       any_failed = true;
       result.reason = std::string(name) + " lookup: " + answer.failure;
+      result.failed = family == &queries.v4 ? DnsType::kA : DnsType::kAaaa;
       continue;
     }
     result.ttl = std::min(result.ttl, answer.ttl);

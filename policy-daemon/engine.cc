@@ -72,7 +72,7 @@ Engine::Engine(boost::asio::io_context& loop,
       resolver(std::move(outside.resolver)),
       https(loop, configuration.trust),
       store(loop.get_executor(), *clock, std::move(outside.file), *metrics),
-      outcomes(*metrics),
+      findings({loop.get_executor(), *clock, *resolver, *metrics}),
       fetcher({loop.get_executor(), *clock, *resolver, https, store, *metrics},
               StsSettingsOf(configuration.options)),
       refresher(
@@ -82,7 +82,7 @@ Engine::Engine(boost::asio::io_context& loop,
       service({{loop.get_executor(), *clock, dane, sts},
                *resolver,
                fetcher,
-               outcomes,
+               findings,
                *metrics},
               ServiceSettingsOf(configuration.options)) {
   fetcher.OnChange([this](const std::string& domain) { service.Drop(domain); });

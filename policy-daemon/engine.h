@@ -14,7 +14,7 @@
 #include "policy-daemon/configuration.h"
 #include "policy-daemon/dane_lookup.h"
 #include "policy-daemon/durable_store.h"
-#include "policy-daemon/outcome_sink.h"
+#include "policy-daemon/finding_reporter.h"
 #include "policy-daemon/policy_fetcher.h"
 #include "policy-daemon/policy_service.h"
 #include "policy-daemon/refresher.h"
@@ -44,7 +44,7 @@ class Engine {
   std::unique_ptr<GetdnsResolver> resolver;
   BeastHttps https;
   DurableStore store;
-  OutcomeCounter outcomes;
+  FindingReporter findings;
   // Facts are gathered, kept fresh, decided, and answered.
   PolicyFetcher fetcher;
   Refresher refresher;

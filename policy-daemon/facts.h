@@ -40,9 +40,10 @@ struct HostFacts {
   std::string name;
   HostState state = HostState::kPending;
   bool secure_address = false;
-  std::string tlsa_base;         // where the records were found
-  std::vector<TlsaRecord> tlsa;  // all of them, usable or not
-  std::string reason;            // how the state came about, for a person
+  std::string tlsa_base;              // where the records were found
+  std::vector<TlsaRecord> tlsa;       // all of them, usable or not
+  std::string reason;                 // how the state came about, for a person
+  std::optional<DnsQuestion> failed;  // kUnknown: what was asked, if it was
   Seconds ttl{0};
 };
 
@@ -51,9 +52,10 @@ struct MxFacts {
   bool implicit = false;  // no MX records: the domain is its own host
   bool null_mx = false;   // RFC 7505: takes no mail
   bool nxdomain = false;
-  bool skipped = false;   // DANE is off: nothing was asked
-  size_t unexamined = 0;  // hosts beyond kMaxHosts
-  std::string reason;     // kFailed: why
+  bool skipped = false;               // DANE is off: nothing was asked
+  size_t unexamined = 0;              // hosts beyond kMaxHosts
+  std::string reason;                 // kFailed: why
+  std::optional<DnsQuestion> failed;  // kFailed: what was asked, if it was
   Seconds ttl{0};
 };
 

@@ -8,6 +8,7 @@
 
 #include "policy-daemon/cache_command.h"
 #include "policy-daemon/check_config.h"
+#include "policy-daemon/failures_command.h"
 #include "policy-daemon/query.h"
 #include "policy-daemon/serve.h"
 
@@ -30,6 +31,10 @@ Usage:
   postern-policy cache show DOMAIN     ages and the time of the next look
   postern-policy cache purge DOMAIN... forgets them (--all: every one), in the
                                        running daemon, too
+  postern-policy failures [--since 24h] [--domain DOMAIN] [--follow]
+                                       TLS sessions that failed lately, what
+                                       it means and who must act
+                                       (failures --help tells more)
   postern-policy check-config          checks the configuration, and prints the
                                        main.cf lines for this machine's Postfix
 
@@ -43,7 +48,7 @@ about; 2 usage or configuration; 75 a temporary failure.
 
 Options (each is also a key of the configuration file: [policy] listen = ...):
   --config FILE           read FILE [/etc/postern/postern.conf if it exists]
-  --json                  query, cache: JSON instead of text
+  --json                  query, cache, failures: JSON instead of text
   --version, --help
 )";
 
@@ -52,6 +57,10 @@ int Main(int argc, char** argv) {
   if (!line) {
     std::fprintf(stderr, "postern-policy: %s\n", line.error().message.c_str());
     return 2;
+  }
+  if (line->help && line->command == "failures") {
+    std::fputs(kFailuresHelp, stdout);
+    return 0;
   }
   if (line->help) {
     std::printf("%s%s", kUsage, OptionsHelp().c_str());
@@ -69,6 +78,7 @@ int Main(int argc, char** argv) {
   if (line->command == "query" && line->arguments.size() == 1)
     return Query(*line);
   if (line->command == "cache") return Cache(*line);
+  if (line->command == "failures") return Failures(*line);
   if (line->command == "check-config" && line->arguments.empty())
     return CheckConfig(*line);
   if (line->command == "query") {
@@ -76,8 +86,8 @@ int Main(int argc, char** argv) {
     return 2;
   }
   std::fprintf(stderr,
-               "postern-policy: %s; commands are serve, query DOMAIN, cache "
-               "and check-config (--help explains them)\n",
+               "postern-policy: %s; commands are serve, query DOMAIN, cache, "
+               "failures and check-config (--help explains them)\n",
                line->command.empty() ? "no command given"
                                      : "that is not a command of mine");
   return 2;

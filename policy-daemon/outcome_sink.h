@@ -4,45 +4,32 @@
 // lookup sees (RFC 8460 section 4.3.2) start here.
 #pragma once
 
-#include <string>
+#include <optional>
 
-#include "common/metrics.h"
+#include "common/dns.h"
+#include "common/outcome.h"
 
 namespace postern {
 
-// RFC 8460 section 4.3, as far as a policy daemon can tell.
-enum class ResultType {
-  kStsPolicyFetchError,
-  kStsPolicyInvalid,
-  kStsWebpkiInvalid,
-};
-
-// "sts-policy-fetch-error": the name in reports.
-const char* ResultTypeName(ResultType type);
-
-struct Outcome {
-  std::string domain;  // the TLSRPT domain: that of the next-hop
-  ResultType type = ResultType::kStsPolicyFetchError;
-  std::string policy_domain;    // the domain, or the MX host for DANE
-  std::string reason;           // for the domain's owner
-  bool session_failed = false;  // the answer was TEMP for this reason
+// A failure that only the policy lookup sees.
+struct Finding {
+  // Without its time and the TLSRPT record.
+  Outcome outcome;
+  // It is one only if the answer to this, which failed, is there and bogus.
+  std::optional<DnsQuestion> if_bogus;
 };
 
 class OutcomeSink {
  public:
   virtual ~OutcomeSink() = default;
   // Called from the loop; must not block.
-  virtual void Record(const Outcome& outcome) = 0;
+  virtual void Record(Finding finding) = 0;
 };
 
-// Counts outcomes by type.
-class OutcomeCounter final : public OutcomeSink {
+// Nobody wants to know.
+class NoOutcomes final : public OutcomeSink {
  public:
-  explicit OutcomeCounter(Metrics& metrics);
-  void Record(const Outcome& outcome) override;
-
- private:
-  Metrics& metrics_;
+  void Record(Finding) override {}
 };
 
 }  // namespace postern

@@ -4,6 +4,7 @@
 
 #include "common/log.h"
 
+#include "policy-daemon/findings.h"
 #include "policy-daemon/socketmap.h"
 
 namespace postern {
@@ -275,10 +276,13 @@ void PolicyService::Observe(const Flight& flight) {
   const Facts& facts = flight.lookup->facts();
   results_.Count(facts);
   // Warm-ups are nobody's session.
-  if (flight.asked && facts.sts.fetch == StsFetch::kFailed)
-    world_.outcomes.Record({facts.key.domain, facts.sts.fetch_failure,
-                            facts.key.domain, facts.sts.fetch_reason,
-                            flight.held});
+  if (!flight.asked) return;
+  const ReplyKind kind = flight.replies.kind;
+  const Deferred deferred{.for_policy_file = flight.held,
+                          .for_dns = kind == ReplyKind::kTempMxLookup ||
+                                     kind == ReplyKind::kTempDaneUnknown};
+  for (Finding& finding : FindingsOf(facts, deferred))
+    world_.outcomes.Record(std::move(finding));
 }
 
 std::optional<Replies> PolicyService::WithoutHeldFetch(

@@ -39,12 +39,10 @@ std::string ReportAttributes(const StsPolicy& policy, std::string_view domain) {
   return text;
 }
 
-std::string PolicyStrings(const StsPolicy& policy) {
+std::string PolicyStringAttributes(const StsPolicy& policy) {
   std::string text;
-  for (const auto& [name, value] : policy.fields) {
-    if (FitsInBraces(value))
-      text += " { policy_string = " + name + ": " + value + " }";
-  }
+  for (const std::string& line : PolicyStrings(policy))
+    text += " { policy_string = " + line + " }";
   return text;
 }
 
@@ -59,6 +57,13 @@ std::string Fit(const std::string& plain, const std::string& attributes,
 }
 
 }  // namespace
+
+std::vector<std::string> PolicyStrings(const StsPolicy& policy) {
+  std::vector<std::string> lines;
+  for (const auto& [name, value] : policy.fields)
+    if (FitsInBraces(value)) lines.push_back(name + ": " + value);
+  return lines;
+}
 
 std::optional<Dialect> DialectOfMap(std::string_view map) {
   if (map == "policy" || map == "QUERY" || map == "postfix")
@@ -75,11 +80,13 @@ std::string SecureReply(const StsPolicy& policy, std::string_view domain,
   const std::string plain =
       "OK secure match=" + MatchList(policy) + " servername=hostname";
   if (dialect == Dialect::kPolicy) return plain;
-  return Fit(plain, ReportAttributes(policy, domain), PolicyStrings(policy));
+  return Fit(plain, ReportAttributes(policy, domain),
+             PolicyStringAttributes(policy));
 }
 
 std::string TestingReply(const StsPolicy& policy, std::string_view domain) {
-  return Fit("OK may", ReportAttributes(policy, domain), PolicyStrings(policy));
+  return Fit("OK may", ReportAttributes(policy, domain),
+             PolicyStringAttributes(policy));
 }
 
 std::string TempReply(std::string_view reason) {

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "policy-daemon/decision.h"
 #include "policy-daemon/sts_policy.h"
@@ -29,6 +30,10 @@ std::optional<Dialect> DialectOfMap(std::string_view map);
 // REQUIRES: policy.mx not empty.
 std::string SecureReply(const StsPolicy& policy, std::string_view domain,
                         Dialect dialect);
+
+// The policy for reports, "mode: enforce" and so on: what replies carry, and so
+// Postfix reports. A line that has no place in a reply is left out.
+std::vector<std::string> PolicyStrings(const StsPolicy& policy);
 
 // "OK may policy_type=sts ...": an MTA-STS policy that is only reported on.
 std::string TestingReply(const StsPolicy& policy, std::string_view domain);

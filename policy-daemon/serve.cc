@@ -9,6 +9,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include "common/datagram_socket.h"
 #include "common/disk_thread.h"
 #include "common/listener.h"
 #include "common/log.h"
@@ -18,7 +19,9 @@
 
 #include "policy-daemon/engine.h"
 #include "policy-daemon/milter.h"
+#include "policy-daemon/outcome_recorder.h"
 #include "policy-daemon/socketmap_server.h"
+#include "policy-daemon/tlsrpt_receiver.h"
 #include "policy-daemon/warm_up.h"
 
 namespace postern {
@@ -30,6 +33,8 @@ namespace asio = boost::asio;
 constexpr uint64_t kOtherFiles = 8192;
 // For the disk to read the configuration.
 constexpr Seconds kReloadPatience{60};
+// For what is left to write at the end.
+constexpr Seconds kDiskPatience{10};
 
 int Fail(const Error& error) {
   Log(LogLevel::kError, "cannot_start", {{"reason", error.message}});
@@ -40,6 +45,7 @@ struct Sockets {
   std::vector<Listener> policy;
   std::vector<Listener> metrics;
   std::vector<Listener> milter;  // at most one
+  std::vector<DatagramSocket> tlsrpt;
 };
 
 // Where a socket of systemd's belongs: by the name that its unit gives it, else
@@ -54,6 +60,23 @@ std::vector<Listener>& PlaceOf(const InheritedSocket& inherited,
   return sockets.policy;
 }
 
+// Without them mail goes on as before; so no trouble with them is an Error.
+std::vector<DatagramSocket> OpenTlsrpt(
+    const std::vector<ListenAddress>& addresses, const SocketFile::Mode& mode) {
+  std::vector<DatagramSocket> sockets;
+  for (const ListenAddress& address : addresses) {
+    auto socket = DatagramSocket::Open(address.unix_path, mode);
+    if (socket)
+      sockets.push_back(std::move(*socket));
+    else
+      Log(LogLevel::kError, "no_outcomes_from_postfix",
+          {{"reason", socket.error().message},
+           {"effect", "what Postfix tells of its sessions is lost"},
+           {"advice", "mend it and restart, or set tlsrpt.listen = none"}});
+  }
+  return sockets;
+}
+
 // The sockets handed over, and for each purpose without one those of the
 // configuration.
 Result<Sockets> OpenSockets(asio::io_context& loop, const Options& options) {
@@ -61,14 +84,20 @@ Result<Sockets> OpenSockets(asio::io_context& loop, const Options& options) {
   auto inherited = InheritedSockets();
   if (!inherited) return inherited.error();
   for (const InheritedSocket& socket : *inherited) {
+    if (socket.kind == InheritedSocket::Kind::kDatagram) {
+      auto receiving = DatagramSocket::Adopt(socket.fd);
+      if (!receiving) return receiving.error();
+      sockets.tlsrpt.push_back(std::move(*receiving));
+      continue;
+    }
     auto listener = Listener::Adopt(loop, socket.fd);
     if (!listener) return listener.error();
     PlaceOf(socket, listener->address(), options, sockets)
         .push_back(std::move(*listener));
   }
   const Options::Policy& policy = options.policy;
-  const Listener::UnixMode mode{policy.socket_mode, policy.socket_group,
-                                options.run.user};
+  const SocketFile::Mode mode{policy.socket_mode, policy.socket_group,
+                              options.run.user};
   const auto open = [&](const std::vector<ListenAddress>& addresses,
                         std::vector<Listener>& listeners) -> Status {
     if (!listeners.empty()) return Done{};
@@ -87,6 +116,8 @@ Result<Sockets> OpenSockets(asio::io_context& loop, const Options& options) {
         open(listed(policy.metrics_listen), sockets.metrics),
         open(listed(options.milter.listen), sockets.milter)})
     if (!opened) return opened.error();
+  if (sockets.tlsrpt.empty())
+    sockets.tlsrpt = OpenTlsrpt(options.tlsrpt.listen, mode);
   return sockets;
 }
 
@@ -128,6 +159,11 @@ class Daemon {
               return engine.service.WarmUp(next_hop);
             },
             *engine.metrics),
+        recorder_(new OutcomeRecorder(
+            {.directory = options_.spool.directory + "/outcomes",
+             .keep_days = static_cast<int>(options_.spool.keep_days)},
+            [clock = engine.clock.get()] { return clock->WallNow(); },
+            *engine.metrics)),
         files_(new DiskThread(loop.get_executor(), *engine.clock, [] {})),
         reloaded_(engine.metrics->Counter("postern_reloads_total",
                                           "Reloads of the configuration",
@@ -149,6 +185,10 @@ class Daemon {
       if (!milter) return milter.error();
       milter_ = std::move(*milter);
     }
+    engine_.findings.RecordTo([recorder = recorder_](Outcome outcome) {
+      recorder->Record(std::move(outcome));
+    });
+    StartReceiving();
     LogSockets(sockets_.policy, "policy");
     LogSockets(sockets_.metrics, "metrics");
     LogSockets(sockets_.milter, "milter");
@@ -166,7 +206,24 @@ class Daemon {
     return Done{};
   }
 
+  // What was sent is written. False: the disk hangs.
+  bool FinishOutcomes() {
+    const bool received = !receiver_ || receiver_->Stop(kDiskPatience);
+    return recorder_->Finish(kDiskPatience) && received;
+  }
+
  private:
+  void StartReceiving() {
+    if (sockets_.tlsrpt.empty()) return;
+    for (const DatagramSocket& socket : sockets_.tlsrpt)
+      Log(LogLevel::kInfo, "listening",
+          {{"socket", "unix:" + socket.path()}, {"for", "tlsrpt"}});
+    if (const std::string advice = QueueAdvice(); !advice.empty())
+      Log(LogLevel::kWarn, "short_datagram_queue", {{"advice", advice}});
+    receiver_ =
+        new TlsrptReceiver(std::exchange(sockets_.tlsrpt, {}), *recorder_);
+  }
+
   // The watchdog hears of us as long as the loop turns.
   Awaitable<void> ShowLife(std::chrono::milliseconds interval) {
     for (;;) {
@@ -275,6 +332,9 @@ class Daemon {
   SocketmapServer server_;
   MetricsServer metrics_server_;
   WarmUp warm_up_;
+  // Left to the end of the process where the disk hangs.
+  OutcomeRecorder* const recorder_;
+  TlsrptReceiver* receiver_ = nullptr;
   // Files of the administrator's may hang, or take long: not where policies
   // are read. It is left to the end of the process, whatever it does.
   DiskThread* const files_;
@@ -306,6 +366,13 @@ int Serve(const CommandLine& line, int argc, const char* const* argv) {
         {{"reason", folder.error().message},
          {"effect", "policies are remembered in memory alone"},
          {"advice", "make it for run.user, or set cache.directory"}});
+  const Status spool =
+      PrepareFolder(options.spool.directory, run.user, run.group);
+  if (!spool)
+    Log(LogLevel::kError, "no_spool_directory",
+        {{"reason", spool.error().message},
+         {"effect", "outcomes are lost until it is there"},
+         {"advice", "make it for run.user, or set spool.directory"}});
   const Status become = BecomeUser(run.user, run.group);
   if (!become) return Fail(become.error());
 
@@ -324,6 +391,10 @@ int Serve(const CommandLine& line, int argc, const char* const* argv) {
     Log(LogLevel::kError, "policies_not_written",
         {{"reason", "the disk hangs"},
          {"effect", "what was fetched last may have to be fetched again"}});
+  if (!daemon.FinishOutcomes())
+    Log(LogLevel::kError, "outcomes_not_written",
+        {{"reason", "the disk hangs"},
+         {"effect", "what Postfix told of last is lost"}});
   Log(LogLevel::kInfo, "stopped");
   for (auto* listeners :
        {&sockets->policy, &sockets->metrics, &sockets->milter})

@@ -53,7 +53,7 @@ bool IsUsable(const TlsaRecord& record) {
 }
 
 std::string ToString(const TlsaRecord& record) {
-  static constexpr char kHex[] = "0123456789abcdef";
+  static constexpr char kHex[] = "0123456789ABCDEF";
   std::string text = std::to_string(record.usage) + ' ' +
                      std::to_string(record.selector) + ' ' +
                      std::to_string(record.matching_type) + ' ';

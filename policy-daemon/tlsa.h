@@ -12,7 +12,7 @@ namespace postern {
 // 1 are undefined for SMTP (section 3.1.3): unusable.
 bool IsUsable(const TlsaRecord& record);
 
-// "3 1 1 8d02536c...": the presentation form.
+// "3 1 1 8D02536C...": the presentation form, as Postfix reports it.
 std::string ToString(const TlsaRecord& record);
 
 }  // namespace postern

@@ -64,6 +64,8 @@ class Bench:
     def config(self, **settings):
         values = {"policy__listen": self.socket,
                   "policy__metrics_listen": f"inet:{METRICS}",
+                  "tlsrpt__listen": "none",
+                  "spool__directory": STATE / "spool",
                   "policy__max_connections": 11000,
                   "dns__server": "127.0.0.1",
                   "sts__ca_file": FOLDER / "tls/ca.pem",
@@ -171,6 +173,12 @@ def metrics():
         lines = r.read().decode().splitlines()
     return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1])
             for line in lines if not line.startswith("#")}
+
+
+def process_usage(pid):
+    """CPU seconds of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def empty(folder):

@@ -309,6 +309,24 @@ TEST(CommandLine, HoldsCommandArgumentsAndFlags) {
   EXPECT_EQ(flags->command, "");
 }
 
+TEST(CommandLine, HoldsWhichFailuresAreAskedFor) {
+  const auto parsed =
+      Parse({"failures", "--since", "90m", "--domain=example.com", "--follow",
+             "--config=/dev/null"});
+  ASSERT_TRUE(parsed);
+  EXPECT_EQ(parsed->command, "failures");
+  EXPECT_TRUE(parsed->arguments.empty());
+  EXPECT_EQ(parsed->since, "90m");
+  EXPECT_EQ(parsed->domain, "example.com");
+  EXPECT_TRUE(parsed->follow);
+
+  const auto none = Parse({"failures", "--config=/dev/null"});
+  ASSERT_TRUE(none);
+  EXPECT_EQ(none->since, std::nullopt);
+  EXPECT_EQ(none->domain, std::nullopt);
+  EXPECT_FALSE(none->follow);
+}
+
 TEST(OptionsHelp, NamesEveryKeyWithItsDefault) {
   const std::string help = OptionsHelp();
   for (const char* text :

@@ -93,5 +93,37 @@ TEST(NearestName, GuessesNothingWildly) {
   EXPECT_EQ(NearestName("x", {}), "");
 }
 
+TEST(Utf8, TakesACharacterAtATime) {
+  std::string_view text = "a\xc3\xa9\xe2\x82\xac\xf0\x9f\x93\xa7z";
+  std::vector<char32_t> codes;
+  while (!text.empty()) codes.push_back(TakeUtf8(text));
+  EXPECT_EQ(codes, (std::vector<char32_t>{'a', 0xe9, 0x20ac, 0x1f4e7, 'z'}));
+}
+
+TEST(Utf8, KnowsTheFirstAndTheLastOfEachLength) {
+  for (const char* good :
+       {"\x01", "\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf",
+        "\xee\x80\x80", "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf",
+        "\xef\xbf\xbd", ""})
+    EXPECT_TRUE(IsUtf8(good)) << Printable(good);
+}
+
+TEST(Utf8, BadBytesAreTakenOneByOne) {
+  for (const char* bad : {
+           "\x80", "\xbf", "\xff", "\xfe",      // never first
+           "\xc3", "\xe2\x82", "\xf0\x9f\x93",  // cut off
+           "\xc3(", "\xe2(\xac", "\xf0\x9f(\xa7", "\xc0\xaf", "\xe0\x80\xaf",
+           "\xf0\x80\x80\xaf",                          // too long for it
+           "\xed\xa0\x80", "\xed\xbf\xbf",              // surrogates
+           "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80",  // beyond Unicode
+       }) {
+    std::string_view text = bad;
+    EXPECT_FALSE(IsUtf8(text)) << Printable(bad);
+    const size_t before = text.size();
+    EXPECT_EQ(TakeUtf8(text), kReplacementCharacter) << Printable(bad);
+    EXPECT_EQ(text.size(), before - 1) << Printable(bad);
+  }
+}
+
 }  // namespace
 }  // namespace postern

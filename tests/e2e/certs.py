@@ -76,5 +76,5 @@ class Certificates:
         if kind == "mismatch":
             return f"3 1 1 {'0123' * 16}"
         if kind == "unusable":
-            return f"1 1 1 {'0123' * 16}"
+            return f"1 1 1 {'01ef' * 16}"
         return kind

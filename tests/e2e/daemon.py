@@ -9,8 +9,9 @@ import subprocess
 import urllib.request
 
 import world
-from sender import SOCKET
+from sender import SOCKET, TLSRPT_SOCKET
 from testnet import wait_for
+from tlsrpt import Spool
 
 START_LIMIT = 10  # seconds
 STOP_LIMIT = 15  # answer_timeout, and some
@@ -29,6 +30,7 @@ def settings(ca, overrides):
         "policy.answer_timeout": "8s",
         "policy.socket_group": "postfix",
         "policy.metrics_listen": f"inet:{METRICS}",
+        "tlsrpt.listen": f"unix:{TLSRPT_SOCKET}",
         "dns.server": "127.0.0.1",
         "sts.ca_file": ca,
         "sts.port": "443",
@@ -53,9 +55,9 @@ def config_text(values):
 class Daemon:
     """One configuration of postern-policy serve; may be started repeatedly.
 
-    Its log goes to NAME.log, its configuration to NAME.conf and what it
-    remembers to NAME.cache, all in the folder of logs. Overrides are settings,
-    section__key=value.
+    Its log goes to NAME.log, its configuration to NAME.conf, what it remembers
+    to NAME.cache and its spool to NAME.spool, all in the folder of logs.
+    Overrides are settings, section__key=value.
     """
 
     def __init__(self, binary, name, log_folder, ca, **overrides):
@@ -63,7 +65,9 @@ class Daemon:
         self.log = pathlib.Path(log_folder) / f"{name}.log"
         self.config = self.log.with_suffix(".conf")
         self.cache = self.log.with_suffix(".cache")
-        self.own = {"cache__directory": self.cache, **overrides}
+        self.spool = Spool(self.log.with_suffix(".spool"))
+        self.own = {"cache__directory": self.cache,
+                    "spool__directory": self.spool.directory, **overrides}
         self.ca = ca
         self.process = None
         self.started_at = 0  # of the log, in bytes
@@ -75,18 +79,19 @@ class Daemon:
                   for key, value in {**self.own, **overrides}.items()}
         self.config.write_text(config_text(settings(self.ca, values)))
 
-    def start(self, prefix=(), environment=None):
-        self.launch(prefix, environment)
+    def start(self, prefix=(), environment=None, pass_fds=()):
+        self.launch(prefix, environment, pass_fds)
         self.wait_ready()
         return self
 
-    def launch(self, prefix=(), environment=None):
+    def launch(self, prefix=(), environment=None, pass_fds=()):
         """Starts it behind the words of `prefix`; does not wait."""
         self.started_at = self.log_size()
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [*prefix, self.binary, "serve", "--config", self.config],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                pass_fds=pass_fds,
                 env={**os.environ, **(environment or {})})
 
     def wait_ready(self):

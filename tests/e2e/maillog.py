@@ -30,8 +30,8 @@ class Delivery:
 class MailLog:
     """A view of a log folder; reads what has been added at each question."""
 
-    def __init__(self, folder):
-        self.maillog = pathlib.Path(folder) / "maillog"
+    def __init__(self, folder, maillog="maillog"):
+        self.maillog = pathlib.Path(folder) / maillog
         self.received_log = pathlib.Path(folder) / "received.jsonl"
 
     def text(self):

@@ -104,6 +104,8 @@ def records(domain, certificates):
                 for t in host.tlsa]
     if domain.sts:
         out += sts_records(domain.sts)
+    if domain.tlsrpt:
+        out.append(f'_smtp._tls TXT "{domain.tlsrpt}"')
     return out + list(domain.extra)
 
 
@@ -199,7 +201,8 @@ class NameServers:
                        check=True, stdout=subprocess.DEVNULL)
         for record_set in bogus:
             name, kind = record_set.split()
-            break_signature(path, f"{name}.{zone}", kind)
+            break_signature(path, zone if name == "@" else f"{name}.{zone}",
+                            kind)
 
 
 def break_signature(path, name, kind):

@@ -3,11 +3,12 @@
     receivers.py CONFIG.json
 
 CONFIG holds {"key": FILE, "folder": DIR, "log": FILE,
-"hosts": {ADDRESS: {"name": ..., "certificate": FILE or null}},
+"hosts": {ADDRESS: {"name": ..., "certificate": FILE or null, "broken": ...}},
 "ports": [25, ...]}. The address that a client connected to decides who
-answers; a null certificate means that STARTTLS is not offered; a connection to
-an address not listed is closed at once, as if nobody listened. Every accepted
-message is one JSON line in the log and one file NUMBER.eml in the folder.
+answers; a null certificate means that STARTTLS is not offered; a broken host
+offers it, but goes on in clear text; a connection to an address not listed is
+closed at once, as if nobody listened. Every accepted message is one JSON line
+in the log and one file NUMBER.eml in the folder.
 """
 
 import asyncio
@@ -101,11 +102,15 @@ class Session:
 
     async def do_ehlo(self, _argument):
         starttls = self.host["certificate"] and not self.tls()
-        await self.reply(f"250 {self.host['name']}", "8BITMIME", "SMTPUTF8",
-                         *(["STARTTLS"] if starttls else []), "SIZE 10000000")
+        await self.reply(f"250 gateway.{self.host['name']}", "8BITMIME",
+                         "SMTPUTF8", *(["STARTTLS"] if starttls else []),
+                         "SIZE 10000000")
 
     async def do_starttls(self, _argument):
         await self.reply("220 Ready to start TLS")
+        if self.host["broken"]:
+            await self.reply("454 TLS not available, after all")
+            raise OSError("hangs up")
         await self.writer.start_tls(
             self.receivers.context(self.host["certificate"]))
 

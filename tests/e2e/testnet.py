@@ -116,7 +116,7 @@ class Internet:
             certificate = self.certificates.path(host.name, host.smtp)
             for address in host.addresses() if host.smtp != "off" else ():
                 hosts[address] = {
-                    "name": host.name,
+                    "name": host.name, "broken": host.smtp == "broken",
                     "certificate": str(certificate) if has_tls(host) else None}
         config = self.folder / "receivers.json"
         config.write_text(json.dumps({

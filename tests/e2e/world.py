@@ -18,6 +18,7 @@ NAME_SERVER = (V4 + "53", V6 + "53")
 POLICY_HOST = (V4 + "80", V6 + "80")
 NO_POLICY_HOST = (V4 + "81", V6 + "81")  # nobody listens
 IMPOSTOR = (V4 + "82", V6 + "82")  # a policy of mode none for every name
+OUR_ADDRESSES = (V4 + "1", V6 + "1")
 SENDER_DOMAIN = "sender.test"
 SENDER = "mail." + SENDER_DOMAIN
 
@@ -34,7 +35,8 @@ class Host:
     """An MX host.
 
     smtp: the receiver's certificate: good, wrong-name, expired, self-signed;
-          or plain (no STARTTLS), or off (nobody listens).
+          or plain (no STARTTLS), broken (STARTTLS, but then no TLS), or off
+          (nobody listens).
     tlsa: any of match (3 1 1), key (3 1 0, the whole key), ta (2 0 1 of the
           CA), mismatch, unusable (usage 1), or a record in presentation form.
     """
@@ -80,6 +82,7 @@ class Domain:
     zone:  signed, unsigned (no DS in the parent), bogus (a wrong DS).
     mx:    default: all hosts in their order; () for none, (".",) for null MX.
     bogus: record sets of a signed zone whose signature is broken, "name TYPE".
+    tlsrpt: the TXT record at _smtp._tls; "" for none.
     """
 
     name: str
@@ -90,11 +93,14 @@ class Domain:
     sts: Sts = None
     bogus: tuple = ()
     extra: tuple = ()  # further resource records
+    tlsrpt: str = None  # default: reports go to tls@ the domain
     fqdn: str = field(init=False)
 
     def __post_init__(self):
         label = self.name.encode("idna").decode()
         self.fqdn = f"{label}.test"
+        if self.tlsrpt is None:
+            self.tlsrpt = f"v=TLSRPTv1; rua=mailto:tls@{self.fqdn}"
         for host in self.hosts:
             host.name = absolute(host.name, self.fqdn)
             host.cname = host.cname and absolute(host.cname, self.fqdn)
@@ -130,6 +136,10 @@ DOMAINS = [
     Domain("none-signed", "signed zone without TLSA", "signed", one()),
     Domain("none-implicit", "no MX record: the domain is its own host",
            hosts=(Host("none-implicit.test"),), mx=()),
+    Domain("none-broken", "no policy, and no TLS after STARTTLS",
+           hosts=one(smtp="broken")),
+    Domain("none-quiet", "no policy, wants no reports", hosts=one(),
+           tlsrpt=""),
     Domain("null-mx", "null MX: takes no mail", "signed", mx=(".",)),
     Domain("no-address", "its only MX host has no address", mx=("mx",)),
     # --- DANE --------------------------------------------------------------
@@ -153,6 +163,8 @@ DOMAINS = [
            one(smtp="plain", tlsa=MATCH)),
     Domain("dane-unusable", "TLSA records of usage 1 only", "signed",
            one(tlsa=("unusable",))),
+    Domain("dane-malformed", "TLSA record with a digest that is too short",
+           "signed", one(tlsa=("3 1 1 0123",))),
     Domain("dane-cname", "MX host is an alias; TLSA at the expanded name",
            "signed", (Host("mx", cname="mx.hosting"),)),
     Domain("dane-alias", "MX host is an alias of an unsigned name; TLSA at "
@@ -175,6 +187,8 @@ DOMAINS = [
            one(tlsa=MATCH), mx=()),
     Domain("bogus-mx", "the zone's DS fits no key", "bogus",
            one(tlsa=MATCH)),
+    Domain("bogus-mx-set", "the MX records' signature is broken", "signed",
+           one(tlsa=MATCH), bogus=("@ MX",)),
     # --- MTA-STS -----------------------------------------------------------
     Domain("sts-enforce", "enforce, all is well", hosts=one(), sts=Sts()),
     Domain("sts-wildcard", "enforce, mx: *.sts-wildcard.test", hosts=one(),
@@ -190,6 +204,8 @@ DOMAINS = [
            hosts=one(smtp="self-signed"), sts=Sts()),
     Domain("sts-plain", "enforce, MX without STARTTLS",
            hosts=one(smtp="plain"), sts=Sts()),
+    Domain("sts-broken", "enforce, and no TLS after STARTTLS",
+           hosts=one(smtp="broken"), sts=Sts()),
     Domain("sts-unlisted", "enforce, MX host not in the policy", hosts=one(),
            sts=Sts(mx=("mail.sts-unlisted.test",))),
     Domain("sts-testing", "testing, MX certificate of another name",
@@ -237,6 +253,8 @@ DOMAINS = [
           ("slow", "one byte a second"),
           ("refused", "nobody listens there"),
           ("loopback", "its address is 127.0.0.1"))),
+    Domain("web-quiet", "enforce, but no such file; wants no reports",
+           hosts=one(smtp="wrong-name"), sts=Sts(web="404"), tlsrpt=""),
     # policy texts that are invalid or hostile
     Domain("text-invalid", "policy file without a mode",
            hosts=one(smtp="wrong-name"),

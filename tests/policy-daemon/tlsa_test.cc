@@ -127,7 +127,7 @@ TEST(Tlsa, LeavesNoOpensslErrorBehind) {
 
 TEST(Tlsa, IsWrittenInPresentationForm) {
   EXPECT_EQ(ToString(TlsaRecord{3, 1, 1, std::string("\x00\x8d\xff", 3)}),
-            "3 1 1 008dff");
+            "3 1 1 008DFF");
   EXPECT_EQ(ToString(TlsaRecord{255, 0, 2, ""}), "255 0 2 ");
 }
 

@@ -375,8 +375,8 @@ TEST_F(FetchLimitTest, AFetchThatDidNotGetItsTurnIsNotTheOwnersFault) {
   world.Pass(61s);
   EXPECT_EQ(question.facts().state, StsState::kOther);
   EXPECT_EQ(https.fetches(kPolicyHost), 0);
-  for (const Outcome& outcome : world.outcomes.all)
-    EXPECT_NE(outcome.domain, kDomain) << outcome.reason;
+  for (const Finding& finding : world.outcomes.all)
+    EXPECT_NE(finding.outcome.domain, kDomain);
 }
 
 TEST_F(FetchLimitTest, HoldsMailForAFetchWithoutATurnOnceOnly) {

@@ -381,11 +381,15 @@ TEST_F(OutcomeTest, EachFailureIsToldByItsName) {
     fail();
     EXPECT_EQ(Answer(kDomain), kNotFound);
     ASSERT_EQ(world.outcomes.all.size(), 1u);
-    EXPECT_EQ(world.outcomes.all[0].type, type);
-    EXPECT_EQ(world.outcomes.all[0].domain, kDomain);
-    EXPECT_EQ(world.outcomes.all[0].policy_domain, kDomain);
-    EXPECT_FALSE(world.outcomes.all[0].reason.empty());
-    EXPECT_FALSE(world.outcomes.all[0].session_failed) << "mail went on";
+    const Outcome& outcome = world.outcomes.all[0].outcome;
+    EXPECT_EQ(outcome.domain, kDomain);
+    EXPECT_EQ(outcome.policy_type, PolicyType::kSts);
+    EXPECT_EQ(outcome.policy_domain, kDomain);
+    EXPECT_EQ(outcome.failed, 0u) << "mail went on";
+    ASSERT_EQ(outcome.failure_details.size(), 1u);
+    EXPECT_EQ(outcome.failure_details[0].result_type, type);
+    EXPECT_EQ(outcome.failure_details[0].failed_session_count, 0u);
+    EXPECT_FALSE(outcome.failure_details[0].failure_reason_code.empty());
   }
 }
 
@@ -395,7 +399,7 @@ TEST_F(OutcomeTest, AFailureThatHeldMailIsAFailedSession) {
   Ask(kDomain);
   world.Pass(60s);
   ASSERT_EQ(world.outcomes.all.size(), 1u);
-  EXPECT_TRUE(world.outcomes.all[0].session_failed);
+  EXPECT_EQ(world.outcomes.all[0].outcome.failed, 1u);
 }
 
 TEST_F(OutcomeTest, ManyQuestionsOfOneLookupAreToldOnce) {
@@ -437,8 +441,8 @@ TEST_F(OutcomeTest, AFetchWithoutATurnIsNotTheOwnersFault) {
   Ask(kDomain);
   world.Pass(3min);
   EXPECT_EQ(https.fetches(kPolicyHost), 0);
-  for (const Outcome& outcome : world.outcomes.all)
-    EXPECT_NE(outcome.domain, kDomain) << outcome.reason;
+  for (const Finding& finding : world.outcomes.all)
+    EXPECT_NE(finding.outcome.domain, kDomain);
 }
 
 TEST_F(OutcomeTest, WhoOnlyWantsToKnowIsNoSession) {

@@ -116,6 +116,8 @@ class FakeResolver final : public Resolver {
   FakeAnswer& NxDomain(const std::string& name, DnsType type);
   FakeAnswer& Fail(const std::string& name, DnsType type,
                    const std::string& why = "SERVFAIL");
+  // Fails, but is there.
+  void Bogus(const std::string& name, DnsType type);
 
   // A DANE host as it should be: secure address, one usable record.
   void DaneHost(const std::string& host, const std::string& base = "");
@@ -134,6 +136,8 @@ class FakeResolver final : public Resolver {
   void GiveUp() { given_up_.Set(); }
 
   Awaitable<DnsAnswer> Query(std::string name, DnsType type) override;
+  // What was put for it with Bogus(), else as Query().
+  Awaitable<DnsAnswer> QueryUnchecked(std::string name, DnsType type) override;
   bool Validates() const override { return validates; }
 
   bool validates = true;
@@ -149,6 +153,7 @@ class FakeResolver final : public Resolver {
   Clock& clock_;
   Event given_up_;
   std::map<Key, FakeAnswer> answers_;
+  std::set<Key> bogus_;
   std::map<Key, int> queries_;
   int total_ = 0;
   int in_flight_ = 0;
@@ -252,10 +257,10 @@ class FakeStore final : public PolicyStore {
   std::shared_ptr<Event> changed_ = NewEvent();
 };
 
-class OutcomeRecorder final : public OutcomeSink {
+class FakeOutcomes final : public OutcomeSink {
  public:
-  void Record(const Outcome& outcome) override { all.push_back(outcome); }
-  std::vector<Outcome> all;
+  void Record(Finding finding) override { all.push_back(std::move(finding)); }
+  std::vector<Finding> all;
 };
 
 // A coroutine that was started, and what came of it.
@@ -306,7 +311,7 @@ class FakeWorld {
   FakeResolver dns{loop.get_executor(), clock};
   FakeHttps https{loop.get_executor(), clock};
   FakeStore store{loop.get_executor(), clock};
-  OutcomeRecorder outcomes;
+  FakeOutcomes outcomes;
 
  private:
   template <class T>

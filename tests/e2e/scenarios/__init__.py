@@ -6,9 +6,9 @@ Skipped where it cannot run.
 """
 
 from . import (administration, answers, blocking, configuration, disk, memory,
-               milter, processes, resolvers, service)
+               milter, outcomes, processes, resolvers, service)
 
 SUBJECTS = (answers, processes, resolvers, memory, disk, administration,
-            configuration, service, milter, blocking)
+            configuration, service, milter, outcomes, blocking)
 SCENARIOS = [scenario for subject in SUBJECTS
              for scenario in subject.SCENARIOS]

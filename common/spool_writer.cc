@@ -1,0 +1,148 @@
+#include "common/spool_writer.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/privileges.h"
+#include "common/spool_files.h"
+
+namespace postern {
+namespace {
+
+Error Failed(const std::string& what, const std::string& path, int code) {
+  const char* advice = "";
+  switch (code) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+      advice = "; make room, and it goes on by itself";
+      break;
+    case EROFS:
+      advice = "; mount it writable, and it goes on by itself";
+      break;
+    case ENOENT:
+    case ENOTDIR:
+      advice = "; make the folder, or correct spool.directory";
+      break;
+    case EACCES:
+    case EPERM:
+      advice = "; its folder must belong to run.user";
+      break;
+  }
+  return Error{"cannot " + what + " " + path + ": " + std::strerror(code) +
+               advice};
+}
+
+// In how many lines of a write cut short nothing is missing. A '\n' is added
+// to what stands at the end (SpoolFile::Open), and may complete a line.
+size_t WholeLines(std::string_view lines, size_t written) {
+  const bool only_end_missing = written > 0 && written < lines.size() &&
+                                lines[written] == '\n' &&
+                                lines[written - 1] != '\n';
+  const std::string_view part = lines.substr(0, written);
+  return static_cast<size_t>(std::count(part.begin(), part.end(), '\n')) +
+         (only_end_missing ? 1 : 0);
+}
+
+// write(2) until all is written; else errno says why not.
+bool Write(int fd, std::string_view bytes, size_t& written) {
+  written = 0;
+  while (written < bytes.size()) {
+    const ssize_t n = write(fd, bytes.data() + written, bytes.size() - written);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return false;
+    written += static_cast<size_t>(n);
+  }
+  return true;
+}
+
+}  // namespace
+
+SpoolFile::SpoolFile(std::string path, FileDescriptor fd)
+    : path_(std::move(path)), fd_(std::move(fd)) {}
+
+Result<std::shared_ptr<const SpoolFile>> SpoolFile::Open(
+    const std::string& path) {
+  FileDescriptor fd(
+      open(path.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0640));
+  if (!fd) return Failed("open", path, errno);
+  struct stat info {};
+  if (fstat(fd.get(), &info) != 0) return Failed("look at", path, errno);
+  if (!S_ISREG(info.st_mode))
+    return Error{path + " is no file; move it out of the way"};
+  char last = '\n';
+  if (info.st_size > 0 && pread(fd.get(), &last, 1, info.st_size - 1) != 1)
+    return Failed("read", path, errno);
+  size_t written = 0;
+  if (last != '\n' && !Write(fd.get(), "\n", written))
+    return Failed("append to", path, errno);
+  return std::shared_ptr<const SpoolFile>(new SpoolFile(path, std::move(fd)));
+}
+
+Status SpoolFile::Sync() const {
+  if (fdatasync(fd_.get()) != 0) return Failed("sync", path_, errno);
+  return Done{};
+}
+
+bool SpoolFile::IsAtItsPath() const {
+  struct stat open {};
+  struct stat there {};
+  return fstat(fd_.get(), &open) == 0 && stat(path_.c_str(), &there) == 0 &&
+         open.st_dev == there.st_dev && open.st_ino == there.st_ino;
+}
+
+SpoolWriter::SpoolWriter(std::string directory)
+    : directory_(std::move(directory)) {}
+
+Status SpoolWriter::Open(WallTime now) {
+  const std::string path = SpoolPath(directory_, DayOf(now));
+  const bool looked = std::exchange(looked_at_, now) == now;
+  if (file_ && file_->path() == path && (looked || file_->IsAtItsPath()))
+    return Done{};
+  file_ = nullptr;
+  const Status made = PrepareFolder(directory_, "", "");
+  if (!made) return made;
+  auto opened = SpoolFile::Open(path);
+  if (!opened) return opened.error();
+  file_ = *opened;
+  return Done{};
+}
+
+SpoolWriter::Appended SpoolWriter::Append(WallTime now,
+                                          std::string_view lines) {
+  assert(lines.empty() || lines.back() == '\n');
+  const Status opened = Open(now);
+  if (!opened) return {0, opened.error().message};
+  Appended appended;
+  size_t written = 0;
+  if (!Write(file_->fd_.get(), lines, written)) {
+    appended.error = Failed("append to", file_->path(), errno).message;
+    file_ = nullptr;
+  }
+  appended.lines = WholeLines(lines, written);
+  return appended;
+}
+
+SpoolWriter::Expired SpoolWriter::Expire(WallTime now, int keep_days) const {
+  Expired expired;
+  const auto days = ListSpoolDays(directory_);
+  if (!days) return {{}, days.error().message};
+  for (const Day day : *days) {
+    if (day >= DayOf(now) - std::chrono::days(keep_days)) break;
+    const std::string path = SpoolPath(directory_, day);
+    if (unlink(path.c_str()) == 0)
+      expired.removed.push_back(path);
+    else
+      expired.error = Failed("remove", path, errno).message;
+  }
+  return expired;
+}
+
+}  // namespace postern

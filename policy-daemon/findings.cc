@@ -1,0 +1,108 @@
+#include "policy-daemon/findings.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "policy-daemon/postfix_reply.h"
+#include "policy-daemon/tlsa.h"
+
+namespace postern {
+namespace {
+
+Outcome OutcomeOf(const Facts& facts, PolicyType type, std::string domain) {
+  Outcome outcome;
+  outcome.domain = facts.key.domain;
+  outcome.source = OutcomeSource::kPolicy;
+  outcome.policy_type = type;
+  outcome.policy_domain = std::move(domain);
+  return outcome;
+}
+
+void AddDetail(Outcome& outcome, ResultType type, std::string host,
+               std::string reason, bool failed) {
+  outcome.failed = failed ? 1 : 0;
+  FailureDetail detail;
+  detail.result_type = type;
+  detail.receiving_mx_hostname = std::move(host);
+  detail.failed_session_count = outcome.failed;
+  detail.failure_reason_code = std::move(reason);
+  outcome.failure_details.push_back(std::move(detail));
+}
+
+Outcome StsOutcome(const Facts& facts) {
+  Outcome outcome = OutcomeOf(facts, PolicyType::kSts, facts.key.domain);
+  if (!facts.sts.policy) return outcome;
+  outcome.policy_string = PolicyStrings(*facts.sts.policy);
+  outcome.mx_host = facts.sts.policy->mx;
+  return outcome;
+}
+
+Outcome DaneOutcome(const Facts& facts, const HostFacts& host) {
+  Outcome outcome =
+      OutcomeOf(facts, PolicyType::kTlsa,
+                host.tlsa_base.empty() ? host.name : host.tlsa_base);
+  for (const TlsaRecord& record : host.tlsa)
+    outcome.policy_string.push_back(ToString(record));
+  std::sort(outcome.policy_string.begin(), outcome.policy_string.end());
+  return outcome;
+}
+
+bool IsNamed(const std::string& host, const StsPolicy& policy) {
+  return std::any_of(policy.mx.begin(), policy.mx.end(),
+                     [&](const std::string& pattern) {
+                       return MatchesMxPattern(host, pattern);
+                     });
+}
+
+// Others Postfix reports itself ("all-TLSA-records-unusable").
+bool IsForTheWebAlone(const HostFacts& host) {
+  return host.state == HostState::kUnusable &&
+         std::all_of(host.tlsa.begin(), host.tlsa.end(),
+                     [](const TlsaRecord& record) { return record.usage < 2; });
+}
+
+}  // namespace
+
+std::vector<Finding> FindingsOf(const Facts& facts, Deferred deferred) {
+  std::vector<Finding> findings;
+  if (facts.sts.fetch == StsFetch::kFailed) {
+    Outcome outcome = StsOutcome(facts);
+    AddDetail(outcome, facts.sts.fetch_failure, "", facts.sts.fetch_reason,
+              deferred.for_policy_file);
+    findings.push_back({std::move(outcome), std::nullopt});
+  }
+  if (facts.mx.failed) {
+    Outcome outcome = OutcomeOf(facts, PolicyType::kTlsa, facts.key.domain);
+    AddDetail(outcome, ResultType::kDnssecInvalid, "",
+              "the MX records of " + facts.key.domain +
+                  " cannot be validated by DNSSEC",
+              deferred.for_dns);
+    findings.push_back({std::move(outcome), facts.mx.failed});
+  }
+  const bool enforced = facts.sts.state == StsState::kEnforce;
+  for (const HostFacts& host : facts.hosts) {
+    if (host.failed) {
+      Outcome outcome = DaneOutcome(facts, host);
+      AddDetail(outcome, ResultType::kDnssecInvalid, host.name,
+                "the " + std::string(DnsTypeName(host.failed->type)) +
+                    " records of " + host.failed->name +
+                    " cannot be validated by DNSSEC",
+                deferred.for_dns);
+      findings.push_back({std::move(outcome), host.failed});
+    } else if (IsForTheWebAlone(host)) {
+      Outcome outcome = DaneOutcome(facts, host);
+      AddDetail(outcome, ResultType::kTlsaInvalid, host.name,
+                "SMTP knows TLSA usages 2 and 3 only (RFC 7672)", false);
+      findings.push_back({std::move(outcome), std::nullopt});
+    }
+    if (enforced && !IsNamed(host.name, *facts.sts.policy)) {
+      Outcome outcome = StsOutcome(facts);
+      AddDetail(outcome, ResultType::kValidationFailure, host.name,
+                "mx-host-mismatch", false);
+      findings.push_back({std::move(outcome), std::nullopt});
+    }
+  }
+  return findings;
+}
+
+}  // namespace postern

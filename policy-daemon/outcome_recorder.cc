@@ -1,0 +1,270 @@
+#include "policy-daemon/outcome_recorder.h"
+
+#include <filesystem>
+#include <numeric>
+#include <utility>
+#include <variant>
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <pthread.h>
+
+#include "common/spool_files.h"
+#include "common/text.h"
+
+namespace postern {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr int kWriterNice = 10;
+constexpr Seconds kSyncInterval{1};
+constexpr Seconds kExpireInterval{3600};
+// Memory that a burst has taken and that is given back.
+constexpr size_t kKeptCapacity = 1 << 20;
+// Of a refused datagram, in the log.
+constexpr size_t kShownBytes = 100;
+
+// Signals are for the main thread.
+void BlockSignals() {
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, nullptr);
+}
+
+}  // namespace
+
+void OutcomeRecorder::Inbox::Clear() {
+  bytes.clear();
+  sizes.clear();
+  outcomes.clear();
+  if (bytes.capacity() > kKeptCapacity) *this = Inbox();
+}
+
+OutcomeRecorder::OutcomeRecorder(Settings settings,
+                                 std::function<WallTime()> now,
+                                 Metrics& metrics)
+    : settings_(std::move(settings)),
+      now_(std::move(now)),
+      counters_(metrics),
+      batch_(settings_.details),
+      writer_(settings_.directory),
+      writing_([this] { WriteOn(); }),
+      syncing_([this] { SyncOn(); }) {}
+
+OutcomeRecorder::~OutcomeRecorder() {
+  while (writing_.joinable()) Finish(Seconds(3600));
+}
+
+bool OutcomeRecorder::AppendDatagrams(
+    std::span<const std::string_view> datagrams) {
+  std::unique_lock lock(mutex_);
+  const auto has_room = [this] {
+    return ending_ || inbox_.bytes.size() < settings_.max_waiting_bytes;
+  };
+  if (!has_room()) {
+    counters_.stalls.Increment();
+    room_.wait(lock, has_room);
+  }
+  counters_.datagrams.Increment(static_cast<double>(datagrams.size()));
+  if (ending_) {
+    counters_.lost.Increment(static_cast<double>(datagrams.size()));
+    return false;
+  }
+  for (const std::string_view datagram : datagrams) {
+    inbox_.bytes += datagram;
+    inbox_.sizes.push_back(datagram.size());
+  }
+  lock.unlock();
+  came_.notify_one();
+  return true;
+}
+
+void OutcomeRecorder::Record(Outcome outcome) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (ending_ || inbox_.outcomes.size() >= settings_.max_waiting_outcomes)
+      return counters_.lost.Increment();
+    inbox_.outcomes.push_back(std::move(outcome));
+  }
+  came_.notify_one();
+}
+
+bool OutcomeRecorder::Finish(Seconds patience) {
+  {
+    std::unique_lock lock(mutex_);
+    ending_ = true;
+    came_.notify_one();
+    room_.notify_all();
+    if (!ended_.wait_for(lock, patience, [this] { return all_synced_; }))
+      return false;
+  }
+  if (writing_.joinable()) writing_.join();
+  if (syncing_.joinable()) syncing_.join();
+  return true;
+}
+
+// --- The writing thread.
+
+void OutcomeRecorder::WriteOn() {
+  BlockSignals();
+  // The receiver comes first: what it leaves in the kernel gets lost.
+  setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kWriterNice);
+  Inbox taken;
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    came_.wait(lock, [this] { return ending_ || !inbox_.empty(); });
+    if (inbox_.empty()) break;
+    std::swap(taken, inbox_);
+    lock.unlock();
+    room_.notify_all();
+    TakeIn(taken);
+    taken.Clear();
+    lock.lock();
+    NoteUnsynced(writer_.file());
+    written_.notify_one();
+  }
+  all_written_ = true;
+  written_.notify_one();
+}
+
+// REQUIRES: mutex_ is held. Yesterday's file may still be among them.
+void OutcomeRecorder::NoteUnsynced(std::shared_ptr<const SpoolFile> file) {
+  if (file && (unsynced_.empty() || unsynced_.back() != file))
+    unsynced_.push_back(std::move(file));
+}
+
+void OutcomeRecorder::TakeIn(const Inbox& inbox) {
+  const WallTime now = now_();
+  std::string_view rest = inbox.bytes;
+  for (const size_t size : inbox.sizes) {
+    TakeIn(rest.substr(0, size), now);
+    rest.remove_prefix(size);
+    if (batch_.full()) Write(now);
+  }
+  for (const Outcome& outcome : inbox.outcomes) {
+    counters_.Count(outcome.source);
+    batch_.Add(outcome);
+  }
+  Write(now);
+}
+
+void OutcomeRecorder::TakeIn(std::string_view datagram, WallTime now) {
+  if (const auto again = successes_.find(datagram); again != successes_.end()) {
+    counters_.Count(OutcomeSource::kPostfix);
+    return batch_.Again(again->second);
+  }
+  auto parsed = parser_.Parse(datagram, now);
+  if (const auto* fault = std::get_if<DatagramFault>(&parsed))
+    return Refuse(*fault, datagram);
+  auto& outcomes = std::get<std::vector<Outcome>>(parsed);
+  const bool plain = outcomes.size() == 1 && outcomes[0].successful == 1 &&
+                     outcomes[0].failure_details.empty();
+  for (Outcome& outcome : outcomes) {
+    counters_.Count(outcome.source);
+    const size_t number = batch_.Add(std::move(outcome));
+    if (plain) successes_.emplace(datagram, number);
+  }
+}
+
+void OutcomeRecorder::Refuse(DatagramFault fault, std::string_view datagram) {
+  counters_.refused(fault).Increment();
+  uint64_t suppressed = 0;
+  if (refusal_log_.Allow(steady_clock::now(), &suppressed))
+    Log(LogLevel::kWarn, "datagram_refused",
+        {{"reason", DatagramFaultName(fault)},
+         {"bytes", datagram.size()},
+         {"begins", Printable(datagram, kShownBytes)},
+         {"suppressed", suppressed},
+         {"advice", "tlsrpt.listen is for Postfix's smtp_tlsrpt_socket_name"}});
+}
+
+void OutcomeRecorder::Write(WallTime now) {
+  if (batch_.empty()) return;
+  const OutcomeBatch::Lines lines = batch_.Take();
+  successes_.clear();
+  const auto appended = writer_.Append(now, lines.text);
+  const auto first_lost =
+      lines.outcomes.begin() + static_cast<long>(appended.lines);
+  const uint64_t written =
+      std::accumulate(lines.outcomes.begin(), first_lost, uint64_t{0});
+  const uint64_t lost =
+      std::accumulate(first_lost, lines.outcomes.end(), uint64_t{0});
+  counters_.lines.Increment(static_cast<double>(appended.lines));
+  if (appended.error.empty())
+    counters_.bytes.Increment(static_cast<double>(lines.text.size()));
+  counters_.written.Increment(static_cast<double>(written));
+  counters_.lost.Increment(static_cast<double>(lost));
+  Report(appended.error, lost);
+}
+
+// One line when it begins, one a minute, one when it is over.
+void OutcomeRecorder::Report(const std::string& error, uint64_t lost) {
+  lost_ += lost;
+  const bool failing = !error.empty();
+  const bool changed = std::exchange(failing_, failing) != failing;
+  if (changed) counters_.failing.Set(failing ? 1 : 0);
+  uint64_t suppressed = 0;
+  if (failing && failure_log_.Allow(steady_clock::now(), &suppressed)) {
+    Log(LogLevel::kError, "spool_not_written",
+        {{"reason", error},
+         {"lost", lost_},
+         {"effect", "outcomes are lost; mail is not affected"}});
+  } else if (!failing && changed) {
+    Log(LogLevel::kInfo, "spool_written_again", {{"lost", lost_}});
+    lost_ = 0;
+    failure_log_ = LogLimiter(1);
+  }
+}
+
+// --- The syncing thread.
+
+void OutcomeRecorder::SyncOn() {
+  BlockSignals();
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    const bool last = all_written_;
+    const auto files = std::exchange(unsynced_, {});
+    lock.unlock();
+    for (const auto& file : files) Sync(*file);
+    Expire();
+    lock.lock();
+    if (last) break;
+    // A burst of writes costs one sync.
+    written_.wait_for(lock, kSyncInterval, [this] { return all_written_; });
+    written_.wait_for(lock, kExpireInterval,
+                      [this] { return all_written_ || !unsynced_.empty(); });
+  }
+  all_synced_ = true;
+  ended_.notify_all();
+}
+
+void OutcomeRecorder::Sync(const SpoolFile& file) {
+  const Status synced = file.Sync();
+  if (std::exchange(sync_failing_, !synced) == !synced) return;
+  if (!synced)
+    Log(LogLevel::kError, "spool_not_synced",
+        {{"reason", synced.error().message},
+         {"effect", "a power loss may cost the last outcomes"}});
+  else
+    Log(LogLevel::kInfo, "spool_synced_again");
+}
+
+void OutcomeRecorder::Expire() {
+  const WallTime now = now_();
+  // Before the first outcome there is no folder.
+  std::error_code none;
+  if (!std::filesystem::exists(settings_.directory, none) ||
+      std::exchange(expired_on_, DayOf(now)) == DayOf(now))
+    return;
+  const auto expired =
+      SpoolWriter(settings_.directory).Expire(now, settings_.keep_days);
+  for (const std::string& path : expired.removed)
+    Log(LogLevel::kInfo, "spool_day_removed", {{"file", path}});
+  if (!expired.error.empty())
+    Log(LogLevel::kWarn, "spool_day_not_removed", {{"reason", expired.error}});
+}
+
+}  // namespace postern

@@ -1,0 +1,118 @@
+// OutcomeRecorder: the thread between those who know how sessions went and the
+// spool.
+//
+// It takes what has come meanwhile as one batch, parses and merges it, and
+// appends it in one write: under load batches grow, and calls do not. Another
+// thread syncs, at most every second. A spool that cannot be written costs the
+// outcomes, which are counted, and nothing else; every batch tries it again.
+//
+// Contract: AppendDatagrams() and Record() from any thread. What waits is
+// bounded: AppendDatagrams() waits for room, Record() drops and counts.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include <boost/unordered/unordered_flat_map.hpp>
+
+#include "common/log.h"
+#include "common/metrics.h"
+#include "common/outcome.h"
+#include "common/spool_writer.h"
+
+#include "policy-daemon/outcome_batch.h"
+#include "policy-daemon/spool_counters.h"
+#include "policy-daemon/tlsrpt_datagram.h"
+
+namespace postern {
+
+class OutcomeRecorder {
+ public:
+  struct Settings {
+    std::string directory;  // of the day files
+    int keep_days = 10;
+    DetailBounds::Limits details{};
+    size_t max_waiting_bytes = 32 << 20;  // of datagrams
+    size_t max_waiting_outcomes = 10000;  // of Record()
+  };
+  // `now` is called from the recorder's threads; `metrics` outlives it.
+  OutcomeRecorder(Settings settings, std::function<WallTime()> now,
+                  Metrics& metrics);
+  // Writes what waits, however long it takes.
+  ~OutcomeRecorder();
+  OutcomeRecorder(const OutcomeRecorder&) = delete;
+  OutcomeRecorder& operator=(const OutcomeRecorder&) = delete;
+
+  // False: there was no room until Finish() was called; they are lost.
+  bool AppendDatagrams(std::span<const std::string_view> datagrams);
+  void Record(Outcome outcome);
+
+  // Writes and syncs what waits, and ends. False: the disk hangs, and it did
+  // not within `patience` of real time.
+  bool Finish(Seconds patience);
+
+ private:
+  // What has come since the last look.
+  struct Inbox {
+    std::string bytes;          // of datagrams, one behind the other
+    std::vector<size_t> sizes;  // theirs
+    std::vector<Outcome> outcomes;
+
+    bool empty() const { return sizes.empty() && outcomes.empty(); }
+    void Clear();
+  };
+
+  void WriteOn();
+  void TakeIn(const Inbox& inbox);
+  void TakeIn(std::string_view datagram, WallTime now);
+  void Refuse(DatagramFault fault, std::string_view datagram);
+  void Write(WallTime now);
+  void Report(const std::string& error, uint64_t lost);
+  void NoteUnsynced(std::shared_ptr<const SpoolFile> file);
+  void SyncOn();
+  void Sync(const SpoolFile& file);
+  void Expire();
+
+  const Settings settings_;
+  const std::function<WallTime()> now_;
+  SpoolCounters counters_;
+
+  std::mutex mutex_;
+  std::condition_variable came_;  // something for the writing thread
+  std::condition_variable room_;
+  std::condition_variable written_;  // something for the syncing thread
+  std::condition_variable ended_;
+  // All guarded by mutex_.
+  Inbox inbox_;
+  std::vector<std::shared_ptr<const SpoolFile>> unsynced_;
+  bool ending_ = false;
+  bool all_written_ = false;
+  bool all_synced_ = false;
+
+  // Of the writing thread.
+  DatagramParser parser_;
+  OutcomeBatch batch_;
+  // The batch's successes word for word: most are repeated.
+  boost::unordered_flat_map<std::string_view, size_t> successes_;
+  SpoolWriter writer_;
+  bool failing_ = false;
+  uint64_t lost_ = 0;  // since it began to fail
+  LogLimiter failure_log_{1};
+  LogLimiter refusal_log_;
+
+  // Of the syncing thread.
+  Day expired_on_{};
+  bool sync_failing_ = false;
+
+  std::thread writing_;
+  std::thread syncing_;
+};
+
+}  // namespace postern

@@ -1,0 +1,109 @@
+// From what a lookup has found to an outcome, in virtual time.
+#include "policy-daemon/finding_reporter.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/fake_world.h"
+
+namespace postern {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr char kDomain[] = "example.com";
+constexpr char kName[] = "_smtp._tls.example.com";
+constexpr char kRecord[] = "v=TLSRPTv1; rua=mailto:tls@example.com";
+
+class FindingReporterTest : public testing::Test {
+ protected:
+  FindingReporterTest() {
+    reporter.RecordTo(
+        [this](Outcome outcome) { recorded.push_back(std::move(outcome)); });
+  }
+  void TearDown() override { world.End(); }
+
+  void Report(std::optional<DnsQuestion> if_bogus = {}) {
+    Finding finding;
+    finding.outcome.domain = kDomain;
+    finding.outcome.failure_details.emplace_back();
+    finding.if_bogus = std::move(if_bogus);
+    reporter.Record(std::move(finding));
+    world.Pass(1s);
+  }
+  double Dropped() {
+    return world.metrics.Counter("postern_findings_dropped_total", "").Value();
+  }
+
+  FakeWorld world;
+  std::vector<Outcome> recorded;
+  FindingReporter reporter{
+      {world.loop.get_executor(), world.clock, world.dns, world.metrics}};
+};
+
+TEST_F(FindingReporterTest, HasItsTimeAndTheRecord) {
+  world.dns.Txt(kName, {"v=spf1 -all", kRecord});
+  Report();
+  ASSERT_EQ(recorded.size(), 1u);
+  EXPECT_EQ(recorded[0].record, kRecord);
+  EXPECT_LE(world.clock.WallNow() - recorded[0].at, 1s);
+}
+
+TEST_F(FindingReporterTest, WhoWantsNoReportsGetsNone) {
+  struct Case {
+    const char* what;
+    std::function<void()> publish;
+  };
+  const std::vector<Case> cases = {
+      {"no record", [] {}},
+      {"another record", [&] { world.dns.Txt(kName, {"v=TLSRPTv2; rua=x"}); }},
+      {"two of them",
+       [&] {
+         world.dns.Txt(kName, {kRecord, kRecord});
+       }},
+      {"DNS fails", [&] { world.dns.Fail(kName, DnsType::kTxt); }}};
+  for (const auto& [what, publish] : cases) {
+    publish();
+    Report();
+    EXPECT_TRUE(recorded.empty()) << what;
+  }
+}
+
+TEST_F(FindingReporterTest, BogusDataIsAFailure) {
+  world.dns.Txt(kName, {kRecord});
+  world.dns.Bogus(kDomain, DnsType::kMx);
+  Report(DnsQuestion{kDomain, DnsType::kMx});
+  EXPECT_EQ(recorded.size(), 1u);
+}
+
+// Whose fault that is, nobody can tell.
+TEST_F(FindingReporterTest, ServersThatDoNotAnswerAreNone) {
+  world.dns.Txt(kName, {kRecord});
+  world.dns.Fail(kDomain, DnsType::kMx);
+  Report(DnsQuestion{kDomain, DnsType::kMx});
+  EXPECT_TRUE(recorded.empty());
+}
+
+TEST_F(FindingReporterTest, AHundredAtOnceAreEnough) {
+  world.dns.Txt(kName, {kRecord}).After(5s);
+  for (int i = 0; i < 110; ++i) {
+    Finding finding;
+    finding.outcome.domain = kDomain;
+    finding.outcome.failure_details.emplace_back();
+    reporter.Record(std::move(finding));
+  }
+  world.Pass(10s);
+  EXPECT_EQ(recorded.size(), 100u);
+  EXPECT_EQ(Dropped(), 10);
+  Report();
+  world.Pass(10s);
+  EXPECT_EQ(recorded.size(), 101u);
+}
+
+TEST_F(FindingReporterTest, NobodyIsAskedWhereNobodyRecords) {
+  reporter.RecordTo(nullptr);
+  Report();
+  EXPECT_EQ(world.dns.queries(), 0);
+}
+
+}  // namespace
+}  // namespace postern

@@ -1,0 +1,265 @@
+// From Postfix's datagrams to the spool, with real threads and sockets.
+#include "policy-daemon/outcome_recorder.h"
+
+#include <filesystem>
+#include <fstream>
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+
+#include "common/outcome_json.h"
+#include "common/spool_files.h"
+
+#include "policy-daemon/tlsrpt_receiver.h"
+
+namespace postern {
+namespace {
+
+constexpr Seconds kPatience{60};
+constexpr WallTime kNow{
+    std::chrono::sys_days{std::chrono::year{2026} / 11 / 22}};
+
+std::string SuccessOf(const std::string& domain) {
+  return R"({"dpv": "1","d": ")" + domain +
+         R"(","pr": "v=TLSRPTv1; rua=mailto:r@example.org","policies":)" +
+         R"([{"policy-type":9,"t":0,"f":0}]})";
+}
+std::string FailureOf(const std::string& domain) {
+  return R"({"dpv": "1","d": ")" + domain +
+         R"(","pr": "v=TLSRPTv1; rua=mailto:r@example.org","policies":)" +
+         R"([{"policy-type":9,"failure-details":[{"c":201}],"t":1,"f":1}]})";
+}
+
+class OutcomeRecorderTest : public testing::Test {
+ protected:
+  OutcomeRecorderTest() {
+    std::filesystem::create_directory(folder);
+    settings.directory = folder / "outcomes";
+    Start();
+  }
+  ~OutcomeRecorderTest() override {
+    receiver.reset();
+    recorder.reset();
+    std::filesystem::remove_all(folder);
+  }
+
+  void Start() {
+    recorder.reset();
+    recorder = std::make_unique<OutcomeRecorder>(
+        settings, [] { return kNow; }, metrics);
+  }
+  void Listen() {
+    auto socket = DatagramSocket::Open(path, {});
+    ASSERT_TRUE(socket);
+    std::vector<DatagramSocket> sockets;
+    sockets.push_back(std::move(*socket));
+    receiver = std::make_unique<TlsrptReceiver>(std::move(sockets), *recorder);
+  }
+  // Waits where the socket is full.
+  void Send(const std::string& datagram) {
+    const int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+    sockaddr_un name{};
+    name.sun_family = AF_UNIX;
+    path.copy(name.sun_path, sizeof name.sun_path - 1);
+    EXPECT_EQ(sendto(fd, datagram.data(), datagram.size(), 0,
+                     reinterpret_cast<const sockaddr*>(&name), sizeof name),
+              static_cast<ssize_t>(datagram.size()));
+    close(fd);
+  }
+  void Append(const std::string& datagram) {
+    const std::string_view view = datagram;
+    recorder->AppendDatagrams({&view, 1});
+  }
+  // All that was sent, once it is on disk.
+  std::vector<Outcome> Finish() {
+    if (receiver) {
+      EXPECT_TRUE(receiver->Stop(kPatience));
+    }
+    EXPECT_TRUE(recorder->Finish(kPatience));
+    std::vector<Outcome> outcomes;
+    std::ifstream file(SpoolPath(settings.directory, DayOf(kNow)));
+    for (std::string line; std::getline(file, line);) {
+      const auto outcome = ParseOutcomeLine(line);
+      EXPECT_TRUE(outcome) << line;
+      if (outcome) outcomes.push_back(*outcome);
+    }
+    return outcomes;
+  }
+  static uint64_t Sessions(const std::vector<Outcome>& outcomes) {
+    uint64_t sessions = 0;
+    for (const Outcome& outcome : outcomes)
+      sessions += outcome.successful + outcome.failed;
+    return sessions;
+  }
+  double Count(const std::string& name) {
+    return metrics.Counter(name, "").Value();
+  }
+  double Refused(const std::string& reason) {
+    return metrics
+        .Counter("postern_tlsrpt_refused_total", "", {{"reason", reason}})
+        .Value();
+  }
+
+  const std::filesystem::path folder =
+      testing::TempDir() + "/postern-outcomes-" + std::to_string(getpid());
+  std::string path = folder / "tlsrpt.sock";
+  Metrics metrics;
+  OutcomeRecorder::Settings settings;
+  std::unique_ptr<OutcomeRecorder> recorder;
+  std::unique_ptr<TlsrptReceiver> receiver;
+};
+
+using TlsrptReceiverTest = OutcomeRecorderTest;
+
+TEST_F(OutcomeRecorderTest, ADatagramIsALine) {
+  Append(FailureOf("example.com"));
+  const auto outcomes = Finish();
+  ASSERT_EQ(outcomes.size(), 1u);
+  EXPECT_EQ(outcomes[0].domain, "example.com");
+  EXPECT_EQ(outcomes[0].at, kNow);
+  EXPECT_EQ(outcomes[0].failed, 1u);
+}
+
+TEST_F(OutcomeRecorderTest, SoIsWhatTheDaemonFoundItself) {
+  Outcome outcome;
+  outcome.at = kNow;
+  outcome.domain = "example.com";
+  outcome.source = OutcomeSource::kPolicy;
+  outcome.failure_details.emplace_back();
+  recorder->Record(outcome);
+  EXPECT_EQ(Finish(), std::vector<Outcome>{outcome});
+}
+
+TEST_F(OutcomeRecorderTest, NoSessionIsLostHoweverTheyAreMerged) {
+  for (int i = 0; i < 3000; ++i) {
+    Append(SuccessOf("d" + std::to_string(i % 7) + ".example"));
+    if (i % 3 == 0) Append(FailureOf("example.com"));
+  }
+  EXPECT_EQ(Sessions(Finish()), 4000u);
+}
+
+TEST_F(OutcomeRecorderTest, WhatIsNoDatagramCostsACount) {
+  for (const char* bad : {"", "{", "[]", R"({"dpv":"2"})"}) Append(bad);
+  Append(SuccessOf("example.com"));
+  EXPECT_EQ(Finish().size(), 1u);
+  EXPECT_EQ(Refused("empty"), 1);
+  EXPECT_EQ(Refused("not-json"), 1);
+  EXPECT_EQ(Refused("foreign-version"), 1);
+}
+
+TEST_F(OutcomeRecorderTest, AFullInboxHoldsDatagramsBack) {
+  settings.max_waiting_bytes = 1000;
+  Start();
+  for (int i = 0; i < 2000; ++i) Append(FailureOf("example.com"));
+  EXPECT_EQ(Finish().size(), 2000u);
+  EXPECT_EQ(Count("postern_outcomes_lost_total"), 0);
+}
+
+// --- Trouble with the spool.
+
+TEST_F(OutcomeRecorderTest, WhatCannotBeWrittenIsCounted) {
+  std::ofstream(settings.directory) << "in the way";
+  Append(SuccessOf("example.com"));
+  Append(FailureOf("example.com"));
+  EXPECT_TRUE(recorder->Finish(kPatience));
+  EXPECT_EQ(Count("postern_outcomes_lost_total"), 2);
+  EXPECT_EQ(metrics.Gauge("postern_spool_failing", "").Value(), 1);
+}
+
+TEST_F(OutcomeRecorderTest, ItGoesOnByItselfWhenTheFolderIsThere) {
+  std::ofstream(settings.directory) << "in the way";
+  Append(FailureOf("a.example"));
+  while (Count("postern_outcomes_lost_total") < 1) std::this_thread::yield();
+  std::filesystem::remove(settings.directory);
+  Append(FailureOf("b.example"));
+  const auto outcomes = Finish();
+  ASSERT_EQ(outcomes.size(), 1u);
+  EXPECT_EQ(outcomes[0].domain, "b.example");
+  EXPECT_EQ(metrics.Gauge("postern_spool_failing", "").Value(), 0);
+}
+
+TEST_F(OutcomeRecorderTest, OldDaysGo) {
+  recorder.reset();
+  std::filesystem::create_directory(settings.directory);
+  const std::string old =
+      SpoolPath(settings.directory, DayOf(kNow) - std::chrono::days(11));
+  const std::string kept =
+      SpoolPath(settings.directory, DayOf(kNow) - std::chrono::days(10));
+  for (const std::string& file : {old, kept}) std::ofstream(file) << "\n";
+  Start();
+  Finish();
+  EXPECT_FALSE(std::filesystem::exists(old));
+  EXPECT_TRUE(std::filesystem::exists(kept));
+}
+
+// --- The socket.
+
+TEST_F(TlsrptReceiverTest, ASenderThatWaitsLosesNothing) {
+  Listen();
+  for (int i = 0; i < 5000; ++i)
+    Send(FailureOf("d" + std::to_string(i) + ".example"));
+  EXPECT_EQ(Finish().size(), 5000u);
+  EXPECT_EQ(Count("postern_tlsrpt_datagrams_total"), 5000);
+}
+
+TEST_F(TlsrptReceiverTest, WhatIsTooLongIsRefusedAsSuch) {
+  Listen();
+  Send(std::string(kMaxDatagramBytes + 1, ' '));
+  Send(std::string(kMaxDatagramBytes + 50000, ' '));
+  Send(FailureOf("example.com"));
+  EXPECT_EQ(Finish().size(), 1u);
+  EXPECT_EQ(Refused("too-long"), 2);
+}
+
+TEST_F(TlsrptReceiverTest, ItsFileGoesWithIt) {
+  Listen();
+  EXPECT_TRUE(std::filesystem::exists(path));
+  Finish();
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+// Socket activation: the socket is systemd's, and outlives the process.
+TEST_F(TlsrptReceiverTest, AnInheritedSocketKeepsWhatComesMeanwhile) {
+  const int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+  sockaddr_un name{};
+  name.sun_family = AF_UNIX;
+  path.copy(name.sun_path, sizeof name.sun_path - 1);
+  ASSERT_EQ(bind(fd, reinterpret_cast<const sockaddr*>(&name), sizeof name), 0);
+  for (int i = 0; i < 3; ++i) {
+    Send(FailureOf("before.example"));
+    auto socket = DatagramSocket::Adopt(dup(fd));
+    ASSERT_TRUE(socket);
+    std::vector<DatagramSocket> sockets;
+    sockets.push_back(std::move(*socket));
+    receiver = std::make_unique<TlsrptReceiver>(std::move(sockets), *recorder);
+    Send(FailureOf("during.example"));
+    while (Count("postern_tlsrpt_datagrams_total") < 2 * i + 2)
+      std::this_thread::yield();
+    EXPECT_TRUE(receiver->Stop(kPatience));
+    receiver.reset();
+    EXPECT_TRUE(std::filesystem::exists(path));
+  }
+  close(fd);
+  EXPECT_EQ(Finish().size(), 6u);
+}
+
+TEST_F(TlsrptReceiverTest, TwoSocketsAreServed) {
+  std::vector<DatagramSocket> sockets;
+  for (const char* name : {"a.sock", "b.sock"}) {
+    auto socket = DatagramSocket::Open(folder / name, {});
+    ASSERT_TRUE(socket);
+    sockets.push_back(std::move(*socket));
+  }
+  receiver = std::make_unique<TlsrptReceiver>(std::move(sockets), *recorder);
+  for (const char* name : {"a.sock", "b.sock"}) {
+    path = folder / name;
+    for (int i = 0; i < 100; ++i) Send(FailureOf("example.com"));
+  }
+  EXPECT_EQ(Finish().size(), 200u);
+}
+
+}  // namespace
+}  // namespace postern
