@@ -103,14 +103,15 @@ std::optional<PolicyDatabase::Trouble> PolicyDatabase::Open() {
   Close();
   if (!Lock()) {
     OpenToRead();
-    return Trouble{"lock (another daemon has it)", SQLITE_BUSY};
+    return Trouble{"lock (another daemon has it, or it may not be opened)",
+                   SQLITE_BUSY};
   }
   std::error_code none;
   const auto size = std::filesystem::file_size(path_, none);
   // SQLite would take it for a new database: an emptied file must not pass
   // for a first start. (One byte is nothing to it, too.)
   if (!none && size <= 1) return SetAside("the file is empty");
-  if (none) FindSetAside();
+  if (set_aside_.empty()) FindSetAside();
   auto trouble = OpenOnce();
   if (!trouble) return std::nullopt;
   if (IsCorrupt(trouble->code)) return SetAside(trouble->doing);
@@ -124,7 +125,9 @@ bool PolicyDatabase::Lock() {
   const int fd =
       open((path_ + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640);
   // Where there is no room for it, there is none for two daemons' writes.
-  if (fd < 0) return errno != EWOULDBLOCK;
+  if (fd < 0)
+    return errno == ENOSPC || errno == EDQUOT || errno == EROFS ||
+           errno == ENOENT;
   if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
     close(fd);
     return false;
@@ -133,7 +136,7 @@ bool PolicyDatabase::Lock() {
   return true;
 }
 
-// A process that ended between setting a file aside and taking it over.
+// Of a process that ended before all of it was taken over.
 void PolicyDatabase::FindSetAside() {
   const std::filesystem::path path(path_);
   const std::string prefix = path.filename().string() + kAside;
@@ -181,6 +184,17 @@ void PolicyDatabase::OpenToRead() {
 }
 
 std::optional<PolicyDatabase::Trouble> PolicyDatabase::OpenOnce() {
+  std::error_code none;
+  const bool is_new = !std::filesystem::exists(path_, none) && !none;
+  const auto trouble = OpenOrMake();
+  // On a full disk, SQLite leaves an empty file: ours, and no damaged one.
+  if (trouble && is_new && std::filesystem::file_size(path_, none) <= 1 &&
+      !none)
+    std::filesystem::remove(path_, none);
+  return trouble;
+}
+
+std::optional<PolicyDatabase::Trouble> PolicyDatabase::OpenOrMake() {
   const auto fail = [this](const std::string& what) {
     const Trouble trouble{what + " " + path_ + ": " + sqlite3_errmsg(get()),
                           sqlite3_extended_errcode(get()) & 0xff};
@@ -298,7 +312,10 @@ std::optional<PolicyDatabase::Trouble> PolicyDatabase::SetAside(
        {"effect", "policies that cannot be taken over are fetched anew"},
        {"advice",
         "check the disk; delete the old file when it is not needed"}});
-  set_aside_ = aside;
+  std::error_code none;
+  // One that is empty holds nothing to take over.
+  if (set_aside_.empty() || std::filesystem::file_size(aside, none) > 1)
+    set_aside_ = aside;
   std::optional<Trouble> trouble = OpenOnce();
   if (trouble) trouble->code = SQLITE_CANTOPEN;
   return trouble;

@@ -62,6 +62,7 @@ class PolicyDatabase {
 
  private:
   std::optional<Trouble> OpenOnce();
+  std::optional<Trouble> OpenOrMake();
   std::optional<Trouble> Identify(int64_t* version) const;
   bool Migrate(int64_t version);
   bool Lock();

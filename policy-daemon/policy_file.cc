@@ -156,15 +156,19 @@ void PolicyFile::State::TakeOver() {
   int64_t taken = 0;
   database.ReadSetAside(
       [&](const std::string& domain, const StsMemory& memory) {
-        Write(domain, Record(), memory);
+        // What has been fetched since is newer.
+        const auto held = Read(domain);
+        if (!held || HasPolicy(*held)) return;
+        Write(domain, *held, memory);
         if (++taken % kTakenOverAtOnce == 0) Commit();
       });
   Commit();
+  const bool written = db() && unwritten.empty();
   for (auto& [domain, record] : newer) KeepUnwritten(domain, std::move(record));
   SetRows(CountRows(db()));
   taking_over = false;
   // A start in between must do it again; a later one must not.
-  database.MarkTaken(taken);
+  if (written) database.MarkTaken(taken);
 }
 
 void PolicyFile::State::SetRows(const std::optional<RowCounts>& counts) {

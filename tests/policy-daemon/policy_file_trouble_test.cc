@@ -469,11 +469,47 @@ TEST_F(PolicyFileFullDiskTest, AFirstStartRemembersInMemory) {
     EXPECT_TRUE(Holds("a.example"));
     EXPECT_EQ(file->Poll(), Domains());
   }
-  // What stands there now is what the disk refused: an empty file.
   file->Poll();
   EXPECT_TRUE(Holds("a.example"));
   Open();
   EXPECT_TRUE(Holds("a.example"));
+  EXPECT_EQ(SetAsides(), 0);
+}
+
+// It was set aside again each second, as an empty file, and then forgotten.
+TEST_F(PolicyFileFullDiskTest, ADamagedFileIsSetAsideOnce) {
+  Fill();
+  std::string bytes = folder.Read();
+  bytes.replace(0, 16, "This is no base.");
+  folder.Write(bytes);
+  {
+    const FullDisk full;
+    Open();
+    for (int i = 0; i < 3; ++i) file->Poll();
+  }
+  file->Poll();
+  ExpectSetAside(bytes);
+}
+
+// What was refused while it was taken over went with the process.
+TEST_F(PolicyFileFullDiskTest, WhatCouldNotBeTakenOverIsTheNextTime) {
+  Fill();
+  const std::string aside = folder.path() + ".unreadable-20260101T000000Z";
+  std::filesystem::rename(folder.path(), aside);
+  Open();
+  file.reset();
+  std::filesystem::rename(aside + ".taken", aside);
+  folder.Sql("DELETE FROM policies");
+  StoredPolicy newer = SomePolicy();
+  newer.id = "newer";
+  Open();
+  Put(Name(0), newer);
+  file.reset();
+  std::filesystem::rename(aside + ".taken", aside);
+  folder.Sql("DELETE FROM policies WHERE domain > '" + Name(0) + "'");
+  Open();
+  EXPECT_EQ(Held(), kMany);
+  EXPECT_EQ(file->Find(Name(0)).policy->id, "newer");
 }
 
 // --- A folder that takes no file. (Root may write everywhere; hence a folder
