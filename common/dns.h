@@ -59,7 +59,8 @@ struct DnsAnswer {
   Kind kind = Kind::kFailed;
   // Validated by a resolver that we trust; the whole CNAME chain with it.
   bool secure = false;
-  std::string failure;  // kFailed: why, for a person
+  std::string failure;    // kFailed: why, for a person
+  bool servfail = false;  // kFailed: by the resolver's word, not its silence
   // The smallest TTL of all records used; for kNoData and kNxDomain the SOA's
   // negative TTL (RFC 2308 section 5), 0 without SOA.
   Seconds ttl{0};

@@ -203,8 +203,11 @@ DnsAnswer ReadGetdnsAnswer(const getdns_dict* response, const std::string& name,
       getdns_dict_get_dict(reply, "header", &header))
     return Failed("the DNS resolver did not answer");
   const uint32_t rcode = GetInt(header, "rcode");
-  if (rcode != kRcodeNoError && rcode != kRcodeNxDomain)
-    return Failed(RcodeText(rcode));
+  if (rcode != kRcodeNoError && rcode != kRcodeNxDomain) {
+    DnsAnswer failed = Failed(RcodeText(rcode));
+    failed.servfail = rcode == kRcodeServFail;
+    return failed;
+  }
   // It has been repeated over TCP; still cut, it is useless.
   if (GetInt(header, "tc") != 0) return Failed("truncated DNS answer");
 

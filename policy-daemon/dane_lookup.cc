@@ -33,7 +33,7 @@ Awaitable<DaneLookup::MxSet> DaneLookup::FindMx(PolicyKey key) {
   if (answer.failed()) {
     set.facts.state = MxState::kFailed;
     set.facts.reason = answer.failure;
-    set.facts.failed = {key.domain, DnsType::kMx};
+    if (answer.servfail) set.facts.failed = {key.domain, DnsType::kMx};
     co_return set;
   }
   set.facts.state = answer.secure ? MxState::kSecure : MxState::kInsecure;
@@ -83,7 +83,7 @@ Awaitable<HostFacts> DaneLookup::FindHost(std::string host, uint16_t port) {
   switch (addresses.state) {
     case Addresses::State::kFailed:
       facts.state = HostState::kUnknown;
-      facts.failed = {host, addresses.failed};
+      if (addresses.failed) facts.failed = {host, *addresses.failed};
       co_return facts;
     case Addresses::State::kNone:
       facts.state = HostState::kNoAddress;
@@ -106,7 +106,7 @@ Awaitable<HostFacts> DaneLookup::FindHost(std::string host, uint16_t port) {
       if (alias.failed()) {
         facts.state = HostState::kUnknown;
         facts.reason = "CNAME lookup: " + alias.failure;
-        facts.failed = {host, DnsType::kCname};
+        if (alias.servfail) facts.failed = {host, DnsType::kCname};
         co_return facts;
       }
       if (!alias.has_data() || !alias.secure) {
@@ -126,7 +126,7 @@ Awaitable<HostFacts> DaneLookup::FindHost(std::string host, uint16_t port) {
       // Section 2.1.2: treated as unreachable, never as "no record".
       facts.state = HostState::kUnknown;
       facts.reason = "TLSA lookup of " + name + ": " + answer.failure;
-      facts.failed = {name, DnsType::kTlsa};
+      if (answer.servfail) facts.failed = {name, DnsType::kTlsa};
       co_return facts;
     }
     if (!answer.has_data() || !answer.secure) continue;
@@ -166,7 +166,8 @@ DaneLookup::Addresses DaneLookup::Judge(const AddressQueries& queries) {
     if (answer.failed()) {
       any_failed = true;
       result.reason = std::string(name) + " lookup: " + answer.failure;
-      result.failed = family == &queries.v4 ? DnsType::kA : DnsType::kAaaa;
+      if (answer.servfail)
+        result.failed = family == &queries.v4 ? DnsType::kA : DnsType::kAaaa;
       continue;
     }
     result.ttl = std::min(result.ttl, answer.ttl);

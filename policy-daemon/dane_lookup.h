@@ -45,7 +45,7 @@ class DaneLookup {
     bool is_alias = false;
     std::string canonical_name;
     std::string reason;
-    DnsType failed = DnsType::kA;  // kFailed: what was asked for
+    std::optional<DnsType> failed;  // SERVFAIL: what was asked for
     Seconds ttl{0};
   };
   Awaitable<Addresses> FindAddresses(std::string host);

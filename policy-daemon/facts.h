@@ -43,7 +43,7 @@ struct HostFacts {
   std::string tlsa_base;              // where the records were found
   std::vector<TlsaRecord> tlsa;       // all of them, usable or not
   std::string reason;                 // how the state came about, for a person
-  std::optional<DnsQuestion> failed;  // kUnknown: what was asked, if it was
+  std::optional<DnsQuestion> failed;  // kUnknown by SERVFAIL: asked what
   Seconds ttl{0};
 };
 
@@ -55,7 +55,7 @@ struct MxFacts {
   bool skipped = false;               // DANE is off: nothing was asked
   size_t unexamined = 0;              // hosts beyond kMaxHosts
   std::string reason;                 // kFailed: why
-  std::optional<DnsQuestion> failed;  // kFailed: what was asked, if it was
+  std::optional<DnsQuestion> failed;  // kFailed by SERVFAIL: asked what
   Seconds ttl{0};
 };
 

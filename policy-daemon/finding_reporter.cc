@@ -2,7 +2,10 @@
 
 #include <utility>
 
+#include "common/clean_text.h"
 #include "common/tag_list.h"
+
+#include "policy-daemon/tlsrpt_datagram.h"
 
 namespace postern {
 namespace {
@@ -45,9 +48,14 @@ Awaitable<void> FindingReporter::Report(Finding finding) {
   outcome.record = co_await FindTlsrptRecord(world_.resolver, outcome.domain);
   if (outcome.record.empty()) co_return;
   if (finding.if_bogus) {
-    const DnsAnswer answer = co_await world_.resolver.QueryUnchecked(
-        finding.if_bogus->name, finding.if_bogus->type);
-    if (answer.failed()) co_return;  // its servers fail
+    const DnsQuestion& question = *finding.if_bogus;
+    const DnsAnswer unchecked =
+        co_await world_.resolver.QueryUnchecked(question.name, question.type);
+    if (unchecked.failed()) co_return;  // its servers fail
+    // It may only have been a bad moment.
+    const DnsAnswer again =
+        co_await world_.resolver.Query(question.name, question.type);
+    if (!again.servfail) co_return;
   }
   outcome.at = world_.clock.WallNow();
   record_(std::move(outcome));
@@ -63,7 +71,9 @@ Awaitable<std::string> FindTlsrptRecord(Resolver& resolver,
     if (!record.empty()) co_return "";
     record = text;
   }
-  co_return record;
+  // A cut one would name somebody else's address.
+  if (record.size() > kMaxRecordBytes) co_return "";
+  co_return CleanText(record, kMaxRecordBytes);
 }
 
 }  // namespace postern

@@ -63,12 +63,12 @@ bool IsForTheWebAlone(const HostFacts& host) {
 
 }  // namespace
 
-std::vector<Finding> FindingsOf(const Facts& facts, Deferred deferred) {
+std::vector<Finding> FindingsOf(const Facts& facts, Answered answered) {
   std::vector<Finding> findings;
   if (facts.sts.fetch == StsFetch::kFailed) {
     Outcome outcome = StsOutcome(facts);
     AddDetail(outcome, facts.sts.fetch_failure, "", facts.sts.fetch_reason,
-              deferred.for_policy_file);
+              answered.temp_for_policy_file);
     findings.push_back({std::move(outcome), std::nullopt});
   }
   if (facts.mx.failed) {
@@ -76,10 +76,13 @@ std::vector<Finding> FindingsOf(const Facts& facts, Deferred deferred) {
     AddDetail(outcome, ResultType::kDnssecInvalid, "",
               "the MX records of " + facts.key.domain +
                   " cannot be validated by DNSSEC",
-              deferred.for_dns);
+              answered.temp_for_dns);
     findings.push_back({std::move(outcome), facts.mx.failed});
   }
-  const bool enforced = facts.sts.state == StsState::kEnforce;
+  const bool by_policy = answered.secure && !facts.mx.skipped &&
+                         facts.sts.state == StsState::kEnforce;
+  // One session was deferred, however many hosts are to blame.
+  bool failed = answered.temp_for_dns;
   for (const HostFacts& host : facts.hosts) {
     if (host.failed) {
       Outcome outcome = DaneOutcome(facts, host);
@@ -87,7 +90,7 @@ std::vector<Finding> FindingsOf(const Facts& facts, Deferred deferred) {
                 "the " + std::string(DnsTypeName(host.failed->type)) +
                     " records of " + host.failed->name +
                     " cannot be validated by DNSSEC",
-                deferred.for_dns);
+                std::exchange(failed, false));
       findings.push_back({std::move(outcome), host.failed});
     } else if (IsForTheWebAlone(host)) {
       Outcome outcome = DaneOutcome(facts, host);
@@ -95,7 +98,8 @@ std::vector<Finding> FindingsOf(const Facts& facts, Deferred deferred) {
                 "SMTP knows TLSA usages 2 and 3 only (RFC 7672)", false);
       findings.push_back({std::move(outcome), std::nullopt});
     }
-    if (enforced && !IsNamed(host.name, *facts.sts.policy)) {
+    if (by_policy && host.state != HostState::kNoAddress &&
+        !IsNamed(host.name, *facts.sts.policy)) {
       Outcome outcome = StsOutcome(facts);
       AddDetail(outcome, ResultType::kValidationFailure, host.name,
                 "mx-host-mismatch", false);

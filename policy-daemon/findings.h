@@ -24,12 +24,13 @@
 namespace postern {
 
 // What came of the lookup for those who asked.
-struct Deferred {
-  bool for_policy_file = false;  // TEMP while the policy file was awaited
-  bool for_dns = false;  // TEMP, as an MX, address or TLSA lookup failed
+struct Answered {
+  bool temp_for_policy_file = false;  // while it was awaited
+  bool temp_for_dns = false;          // an MX, address or TLSA lookup failed
+  bool secure = false;  // Postfix is to keep to the policy's hosts
 };
 
 // REQUIRES: complete facts.
-std::vector<Finding> FindingsOf(const Facts& facts, Deferred deferred);
+std::vector<Finding> FindingsOf(const Facts& facts, Answered answered);
 
 }  // namespace postern

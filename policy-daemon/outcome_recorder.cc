@@ -144,9 +144,11 @@ void OutcomeRecorder::TakeIn(const Inbox& inbox) {
     rest.remove_prefix(size);
     if (batch_.full()) Write(now);
   }
-  for (const Outcome& outcome : inbox.outcomes) {
+  for (Outcome outcome : inbox.outcomes) {
     counters_.Count(outcome.source);
-    batch_.Add(outcome);
+    outcome.at = now;  // of the day whose file it comes into
+    batch_.Add(std::move(outcome));
+    if (batch_.full()) Write(now);
   }
   Write(now);
 }
@@ -215,7 +217,6 @@ void OutcomeRecorder::Report(const std::string& error, uint64_t lost) {
   } else if (!failing && changed) {
     Log(LogLevel::kInfo, "spool_written_again", {{"lost", lost_}});
     lost_ = 0;
-    failure_log_ = LogLimiter(1);
   }
 }
 

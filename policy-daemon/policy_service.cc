@@ -278,10 +278,11 @@ void PolicyService::Observe(const Flight& flight) {
   // Warm-ups are nobody's session.
   if (!flight.asked) return;
   const ReplyKind kind = flight.replies.kind;
-  const Deferred deferred{.for_policy_file = flight.held,
-                          .for_dns = kind == ReplyKind::kTempMxLookup ||
-                                     kind == ReplyKind::kTempDaneUnknown};
-  for (Finding& finding : FindingsOf(facts, deferred))
+  const Answered answered{.temp_for_policy_file = flight.held,
+                          .temp_for_dns = kind == ReplyKind::kTempMxLookup ||
+                                          kind == ReplyKind::kTempDaneUnknown,
+                          .secure = kind == ReplyKind::kSecure};
+  for (Finding& finding : FindingsOf(facts, answered))
     world_.outcomes.Record(std::move(finding));
 }
 

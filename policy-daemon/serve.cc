@@ -381,7 +381,8 @@ int Serve(const CommandLine& line, int argc, const char* const* argv) {
   if (!engine) return Fail(engine.error());
   Daemon daemon(loop, **engine, *sockets, options, argc, argv);
   const Status started = daemon.Start();
-  if (!started) return Fail(started.error());
+  // Threads run already, on what would go first.
+  if (!started) std::_Exit(Fail(started.error()));
   Log(LogLevel::kInfo, "ready",
       {{"config",
         line.config_file.empty() ? "(defaults)" : line.config_file.c_str()}});

@@ -41,8 +41,8 @@ void Enforce(Facts& facts, const std::vector<std::string>& mx) {
 }
 
 // The finding, which must be the only one.
-Finding Only(const Facts& facts, Deferred deferred = {}) {
-  const auto findings = FindingsOf(facts, deferred);
+Finding Only(const Facts& facts, Answered answered = {}) {
+  const auto findings = FindingsOf(facts, answered);
   EXPECT_EQ(findings.size(), 1u);
   return findings.empty() ? Finding() : findings[0];
 }
@@ -59,7 +59,7 @@ TEST(Findings, NothingWrongIsNothingFound) {
       SomeFacts({Host(HostState::kUsable, {3}), Host(HostState::kNone),
                  Host(HostState::kNoAddress)});
   Enforce(facts, {"*.example.com"});
-  EXPECT_TRUE(FindingsOf(facts, {}).empty());
+  EXPECT_TRUE(FindingsOf(facts, {.secure = true}).empty());
 }
 
 TEST(Findings, EveryOneIsOurs) {
@@ -93,9 +93,9 @@ TEST_F(PolicyFileFindingTest, IsReportedAsWhatItIs) {
 }
 
 TEST_F(PolicyFileFindingTest, IsAFailedSessionOnlyWhereMailWasHeldForIt) {
-  EXPECT_EQ(Only(facts, {.for_policy_file = false}).outcome.failed, 0u);
-  EXPECT_EQ(Only(facts, {.for_dns = true}).outcome.failed, 0u);
-  const Finding held = Only(facts, {.for_policy_file = true});
+  EXPECT_EQ(Only(facts, {.temp_for_policy_file = false}).outcome.failed, 0u);
+  EXPECT_EQ(Only(facts, {.temp_for_dns = true}).outcome.failed, 0u);
+  const Finding held = Only(facts, {.temp_for_policy_file = true});
   EXPECT_EQ(held.outcome.failed, 1u);
   EXPECT_EQ(DetailOf(held).failed_session_count, 1u);
 }
@@ -132,7 +132,7 @@ TEST(Findings, AFetchThatWasNotMadeIsNoFailure) {
 TEST(Findings, AHostThatAnEnforcedPolicyDoesNotName) {
   Facts facts = SomeFacts({Host(HostState::kNone)});
   Enforce(facts, {"mail.example.com", "*.mx.example.com"});
-  const Finding finding = Only(facts);
+  const Finding finding = Only(facts, {.secure = true});
   EXPECT_EQ(finding.outcome.policy_type, PolicyType::kSts);
   EXPECT_EQ(finding.outcome.failed, 0u);
   EXPECT_EQ(DetailOf(finding).result_type, ResultType::kValidationFailure);
@@ -140,11 +140,25 @@ TEST(Findings, AHostThatAnEnforcedPolicyDoesNotName) {
   EXPECT_EQ(DetailOf(finding).failure_reason_code, "mx-host-mismatch");
 }
 
+// DANE is off: the domain's name stands in for hosts that nobody looked up.
+TEST(Findings, HostsThatWereNotLookedUpAreNotCompared) {
+  Facts facts = SomeFacts({Host(HostState::kNone)});
+  Enforce(facts, {"mail.example.com"});
+  facts.mx.skipped = true;
+  EXPECT_TRUE(FindingsOf(facts, {.secure = true}).empty());
+}
+
+TEST(Findings, WhereDaneDecidesTheHostsNeedNoName) {
+  Facts facts = SomeFacts({Host(HostState::kUsable, {3})});
+  Enforce(facts, {"mail.example.com"});
+  EXPECT_TRUE(FindingsOf(facts, {.secure = false}).empty());
+}
+
 TEST(Findings, APolicyThatIsNotEnforcedNamesNobody) {
   Facts facts = SomeFacts({Host(HostState::kNone)});
   Enforce(facts, {"mail.example.com"});
   facts.sts.state = StsState::kOther;
-  EXPECT_TRUE(FindingsOf(facts, {}).empty());
+  EXPECT_TRUE(FindingsOf(facts, {.secure = true}).empty());
 }
 
 // --- TLSA records.
@@ -179,7 +193,7 @@ TEST(Findings, AFailedMxLookupMayBeBogus) {
   Facts facts = SomeFacts();
   facts.mx.state = MxState::kFailed;
   facts.mx.failed = {kDomain, DnsType::kMx};
-  const Finding finding = Only(facts, {.for_dns = true});
+  const Finding finding = Only(facts, {.temp_for_dns = true});
   EXPECT_EQ(finding.outcome.policy_type, PolicyType::kTlsa);
   EXPECT_EQ(finding.outcome.policy_domain, kDomain);
   EXPECT_EQ(finding.outcome.failed, 1u);
@@ -198,6 +212,17 @@ TEST(Findings, AFailedTlsaLookupMayBeBogus) {
             "the TLSA records of _25._tcp.mx.example.com cannot be validated "
             "by DNSSEC");
   EXPECT_EQ(finding.if_bogus, host.failed);
+}
+
+TEST(Findings, ManyHostsAreOneDeferredSession) {
+  HostFacts host = Host(HostState::kUnknown);
+  host.failed = {kHost, DnsType::kA};
+  const auto findings =
+      FindingsOf(SomeFacts({host, host, host}), {.temp_for_dns = true});
+  uint64_t failed = 0;
+  for (const Finding& finding : findings) failed += finding.outcome.failed;
+  EXPECT_EQ(findings.size(), 3u);
+  EXPECT_EQ(failed, 1u);
 }
 
 TEST(Findings, AnUnknownHostThatNobodyAskedAboutIsNone) {

@@ -147,6 +147,7 @@ FakeAnswer& FakeResolver::Fail(const std::string& name, DnsType type,
   FakeAnswer& fake = Put(name, type, DnsAnswer::Kind::kFailed);
   fake.answer = {};
   fake.answer.failure = why;
+  fake.answer.servfail = why == "SERVFAIL";
   return fake;
 }
 
