@@ -4,9 +4,8 @@
 #include <array>
 #include <charconv>
 
-#include <rapidjson/document.h>
-
 #include "common/domain_name.h"
+#include "common/json_tree.h"
 #include "common/text.h"
 #include "common/utc.h"
 
@@ -108,7 +107,7 @@ void AppendDetail(const FailureDetail& detail, std::string& out) {
 
 // --- reading ---
 
-using rapidjson::Value;
+using Value = JsonValue;
 
 // nullptr: the object has no such member.
 const Value* Member(const Value& object, const char* name) {
@@ -213,13 +212,12 @@ void AppendOutcomeLine(const Outcome& outcome, std::string& out) {
 }
 
 std::optional<Outcome> ParseOutcomeLine(std::string_view line) {
-  // The parser would take a NUL byte for the line's end.
-  if (line.size() > kMaxOutcomeLine || line.find('\0') != line.npos)
+  if (line.size() > kMaxOutcomeLine) return std::nullopt;
+  std::string text(line);  // parsed in place
+  JsonPool pool;
+  DeepJson object(pool);
+  if (!object.Read(text.data(), text.size()) || !object.IsObject())
     return std::nullopt;
-  rapidjson::Document object;
-  // Iterative: however deep it is nested, the stack suffices.
-  object.Parse<rapidjson::kParseIterativeFlag>(line.data(), line.size());
-  if (object.HasParseError() || !object.IsObject()) return std::nullopt;
   const auto member = [&](const char* name) { return Member(object, name); };
   Outcome outcome;
   const bool fits =

@@ -2,81 +2,20 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <initializer_list>
 #include <optional>
 #include <utility>
 
-#include <rapidjson/document.h>
-
 #include "common/clean_text.h"
 #include "common/domain_name.h"
 #include "common/ip_address.h"
+#include "common/json_tree.h"
 #include "common/text.h"
 
 namespace postern {
 namespace {
 
-using Pool = rapidjson::MemoryPoolAllocator<>;
-using Value = rapidjson::GenericValue<rapidjson::UTF8<>, Pool>;
-using Document = rapidjson::GenericDocument<rapidjson::UTF8<>, Pool, Pool>;
-
-// The JSON tree of a datagram, made by RapidJSON's recursive parser, a tenth of
-// the whole work faster than its iterative one, with a bound on the recursion.
-//
-// RapidJSON 1.1 reads out of bounds while it makes a double of
-// 0.0000000000e-2147483639 (CVE-2024-38517), so it makes none: whole numbers
-// are read here, and others are just numbers.
-class Tree : public Document {
- public:
-  explicit Tree(Pool& pool) : Document(&pool, kStackBytes, &pool) {}
-
-  // `text`, `length` bytes and a NUL, is parsed in place and must stay. False:
-  // no JSON, or none that we read.
-  bool Read(char* text, size_t length) {
-    bool good = false;
-    const auto generate = [&](Document&) {
-      rapidjson::GenericReader<rapidjson::UTF8<>, rapidjson::UTF8<>, Pool>
-          reader(&GetAllocator());
-      rapidjson::InsituStringStream in(text);
-      // To RapidJSON any NUL is the end.
-      good = !reader.Parse<kFlags>(in, *this).IsError() && in.Tell() == length;
-      return good;
-    };
-    Populate(generate);
-    return good;
-  }
-
-  // Called by the parser, as the other functions that Document has for it;
-  // false ends it.
-  bool StartObject() { return Descend() && Document::StartObject(); }
-  bool StartArray() { return Descend() && Document::StartArray(); }
-  bool EndObject(rapidjson::SizeType size) {
-    --depth_;
-    return Document::EndObject(size);
-  }
-  bool EndArray(rapidjson::SizeType size) {
-    --depth_;
-    return Document::EndArray(size);
-  }
-  bool RawNumber(const char* digits, rapidjson::SizeType length, bool) {
-    int value = 0;
-    const char* const end = digits + length;
-    const auto read = std::from_chars(digits, end, value);
-    const bool whole = read.ec == std::errc() && read.ptr == end;
-    return whole ? Int(value) : Double(0);
-  }
-
- private:
-  static constexpr int kMaxDepth = 32;  // libtlsrpt's own is 5
-  static constexpr size_t kStackBytes = 2048;
-  static constexpr unsigned kFlags =
-      rapidjson::kParseInsituFlag | rapidjson::kParseNumbersAsStringsFlag;
-
-  bool Descend() { return ++depth_ <= kMaxDepth; }
-
-  int depth_ = 0;
-};
+using Value = JsonValue;
 
 std::string_view View(const Value& string) {
   return {string.GetString(), string.GetStringLength()};
@@ -415,8 +354,8 @@ DatagramResult DatagramParser::Parse(std::string_view datagram, WallTime at) {
   if (datagram.empty()) return DatagramFault::kEmpty;
   if (datagram.size() > kMaxDatagramBytes) return DatagramFault::kTooLong;
   *std::copy(datagram.begin(), datagram.end(), text_.begin()) = '\0';
-  Pool pool(pool_.data(), pool_.size());
-  Tree tree(pool);
+  JsonPool pool(pool_.data(), pool_.size());
+  ShallowJson tree(pool);
   if (!tree.Read(text_.data(), datagram.size())) return DatagramFault::kNotJson;
   std::vector<Outcome> outcomes;
   Reader reader(at);

@@ -246,6 +246,14 @@ TEST(ParseOutcomeLine, RefusesWhatIsTooLong) {
   EXPECT_FALSE(ParseOutcomeLine(LineOf(outcome)));
 }
 
+// CVE-2024-38517: RapidJSON 1.1 reads out of bounds.
+TEST(ParseOutcomeLine, ANumberThatOverflowsRapidJsonIsANumber) {
+  const std::string number = "0.0000000000e-2147483639";
+  EXPECT_EQ(ParseOutcomeLine(With("{\"at\"", "{\"x\":" + number + ",\"at\"")),
+            Least());
+  EXPECT_FALSE(ParseOutcomeLine(With("\"failed\":0", "\"failed\":" + number)));
+}
+
 TEST(ParseOutcomeLine, AnyDepthOfNestingIsSurvived) {
   for (const char* open : {"[", "{\"x\":"}) {
     std::string line = "{\"x\":";
