@@ -81,6 +81,8 @@ std::vector<Finding> FindingsOf(const Facts& facts, Answered answered) {
   }
   const bool by_policy = answered.secure && !facts.mx.skipped &&
                          facts.sts.state == StsState::kEnforce;
+  // The policy stands in it once, however many hosts there are.
+  Outcome unnamed = StsOutcome(facts);
   // One session was deferred, however many hosts are to blame.
   bool failed = answered.temp_for_dns;
   for (const HostFacts& host : facts.hosts) {
@@ -99,13 +101,12 @@ std::vector<Finding> FindingsOf(const Facts& facts, Answered answered) {
       findings.push_back({std::move(outcome), std::nullopt});
     }
     if (by_policy && host.state != HostState::kNoAddress &&
-        !IsNamed(host.name, *facts.sts.policy)) {
-      Outcome outcome = StsOutcome(facts);
-      AddDetail(outcome, ResultType::kValidationFailure, host.name,
+        !IsNamed(host.name, *facts.sts.policy))
+      AddDetail(unnamed, ResultType::kValidationFailure, host.name,
                 "mx-host-mismatch", false);
-      findings.push_back({std::move(outcome), std::nullopt});
-    }
   }
+  if (!unnamed.failure_details.empty())
+    findings.push_back({std::move(unnamed), std::nullopt});
   return findings;
 }
 

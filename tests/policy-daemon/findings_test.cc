@@ -140,6 +140,19 @@ TEST(Findings, AHostThatAnEnforcedPolicyDoesNotName) {
   EXPECT_EQ(DetailOf(finding).failure_reason_code, "mx-host-mismatch");
 }
 
+// A hostile domain with 128 hosts does not fill the spool with its policy.
+TEST(Findings, ManyUnnamedHostsAreDetailsOfOneOutcome) {
+  HostFacts other = Host(HostState::kNone);
+  other.name = "mx2.example.com";
+  Facts facts = SomeFacts({Host(HostState::kNone), other});
+  Enforce(facts, {"mail.example.com"});
+  const auto findings = FindingsOf(facts, {.secure = true});
+  ASSERT_EQ(findings.size(), 1u);
+  ASSERT_EQ(findings[0].outcome.failure_details.size(), 2u);
+  EXPECT_EQ(findings[0].outcome.failure_details[1].receiving_mx_hostname,
+            "mx2.example.com");
+}
+
 // DANE is off: the domain's name stands in for hosts that nobody looked up.
 TEST(Findings, HostsThatWereNotLookedUpAreNotCompared) {
   Facts facts = SomeFacts({Host(HostState::kNone)});
