@@ -123,10 +123,11 @@ Listener::~Listener() { Close(); }
 
 void Listener::Close() {
   if (!acceptor_) return;
+  // While the socket is open, no other daemon's file can have its inode.
+  file_.Remove();
   boost::system::error_code ignored;
   acceptor_->close(ignored);
   acceptor_.reset();
-  file_.Remove();
 }
 
 }  // namespace postern

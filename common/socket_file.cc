@@ -65,13 +65,14 @@ class FolderLock {
 // full backlog, or being of another type, the socket is in use.
 bool SomebodyServes(const std::string& path, int type) {
   const int fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) return false;
+  if (fd < 0) return true;  // nobody can say
   sockaddr_un name{};
   name.sun_family = AF_UNIX;
   path.copy(name.sun_path, sizeof name.sun_path - 1);
   const int code =
       connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof name);
-  const bool alive = code == 0 || errno != ECONNREFUSED;
+  const bool alive =
+      code == 0 || (errno != ECONNREFUSED && errno != ENOENT);
   close(fd);
   return alive;
 }
@@ -111,7 +112,7 @@ Status RemoveStale(const std::string& path, int type) {
     return Error{"another process already serves " + path +
                  "; stop it or configure another path"};
   // What a killed daemon has left behind.
-  if (unlink(path.c_str()) != 0)
+  if (unlink(path.c_str()) != 0 && errno != ENOENT)
     return Error{"cannot replace the stale socket " + path + ": " +
                  ErrnoText()};
   return Done{};

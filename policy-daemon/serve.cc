@@ -249,10 +249,10 @@ class Daemon {
       Log(LogLevel::kInfo, "stopping",
           {{"lookups", engine_.service.lookups_in_flight()}});
       NotifyStopping();
-      server_.Stop();
       for (auto* listeners :
            {&sockets_.policy, &sockets_.metrics, &sockets_.milter})
         for (Listener& listener : *listeners) listener.Close();
+      server_.Stop();
       Spawn(loop_.get_executor(), EndAfterAnswers());
     }
     loop_.stop();
