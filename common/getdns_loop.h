@@ -6,6 +6,8 @@
 // the figures.
 #pragma once
 
+#include <memory>
+
 #include <boost/asio/io_context.hpp>
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <getdns/getdns.h>

@@ -24,7 +24,7 @@ class ReadySet {
  public:
   // `id` is the owner's name for a descriptor. It may have been removed since
   // the look that found it ready; so an id is never used twice. `events` are
-  // epoll's.
+  // epoll's. It must not throw: nothing would be told of any more.
   using OnReady = std::function<void(uint64_t id, uint32_t events)>;
 
   // Tells of at most `at_once` descriptors in one of the loop's rounds; the

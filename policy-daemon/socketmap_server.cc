@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -215,6 +216,9 @@ void SocketmapServer::Do(Next next, Connection& c) {
   switch (next) {
     case Next::kRead:
       if (c.filled == 0) {
+        // A client that pipelines gets no more at once for it from now on.
+        if (c.buffer.size() > kFirstBuffer)
+          c.buffer = std::vector<char>(kFirstBuffer);
         c.patience = clock_.Now() + kMaxIdle;
       } else if (!std::exchange(c.half_read, true)) {
         // From its first bytes on: a byte now and then buys no time.
