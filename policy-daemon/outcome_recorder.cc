@@ -22,8 +22,9 @@ using std::chrono::steady_clock;
 constexpr int kWriterNice = 10;
 constexpr Seconds kSyncInterval{1};
 constexpr Seconds kExpireInterval{3600};
-// Memory that a burst has taken and that is given back.
-constexpr size_t kKeptCapacity = 1 << 20;
+constexpr size_t kBlockBytes = 256 << 10;
+// Of a burst's blocks; the others are given back.
+constexpr size_t kMaxSpare = 16;
 // Of a refused datagram, in the log.
 constexpr size_t kShownBytes = 100;
 
@@ -35,13 +36,6 @@ void BlockSignals() {
 }
 
 }  // namespace
-
-void OutcomeRecorder::Inbox::Clear() {
-  bytes.clear();
-  sizes.clear();
-  outcomes.clear();
-  if (bytes.capacity() > kKeptCapacity) *this = Inbox();
-}
 
 OutcomeRecorder::OutcomeRecorder(Settings settings,
                                  std::function<WallTime()> now,
@@ -62,7 +56,7 @@ bool OutcomeRecorder::AppendDatagrams(
     std::span<const std::string_view> datagrams) {
   std::unique_lock lock(mutex_);
   const auto has_room = [this] {
-    return ending_ || inbox_.bytes.size() < settings_.max_waiting_bytes;
+    return ending_ || inbox_.bytes < settings_.max_waiting_bytes;
   };
   if (!has_room()) {
     counters_.stalls.Increment();
@@ -74,12 +68,29 @@ bool OutcomeRecorder::AppendDatagrams(
     return false;
   }
   for (const std::string_view datagram : datagrams) {
-    inbox_.bytes += datagram;
-    inbox_.sizes.push_back(datagram.size());
+    Block& block = BlockFor(datagram.size());
+    block.bytes += datagram;
+    block.sizes.push_back(datagram.size());
+    inbox_.bytes += datagram.size();
   }
   lock.unlock();
   came_.notify_one();
   return true;
+}
+
+// REQUIRES: mutex_ is held.
+OutcomeRecorder::Block& OutcomeRecorder::BlockFor(size_t bytes) {
+  auto& blocks = inbox_.blocks;
+  if (!blocks.empty() && blocks.back().bytes.size() + bytes <= kBlockBytes)
+    return blocks.back();
+  if (spare_.empty()) {
+    blocks.emplace_back();
+    blocks.back().bytes.reserve(kBlockBytes);
+  } else {
+    blocks.push_back(std::move(spare_.back()));
+    spare_.pop_back();
+  }
+  return blocks.back();
 }
 
 void OutcomeRecorder::Record(Outcome outcome) {
@@ -121,13 +132,29 @@ void OutcomeRecorder::WriteOn() {
     lock.unlock();
     room_.notify_all();
     TakeIn(taken);
-    taken.Clear();
+    Recycle(taken);
     lock.lock();
     NoteUnsynced(writer_.file());
     written_.notify_one();
   }
   all_written_ = true;
   written_.notify_one();
+}
+
+// What is given back is not freed while the receiver waits.
+void OutcomeRecorder::Recycle(Inbox& inbox) {
+  for (Block& block : inbox.blocks) {
+    block.bytes.clear();
+    block.sizes.clear();
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    while (!inbox.blocks.empty() && spare_.size() < kMaxSpare) {
+      spare_.push_back(std::move(inbox.blocks.back()));
+      inbox.blocks.pop_back();
+    }
+  }
+  inbox = {};
 }
 
 // REQUIRES: mutex_ is held. Yesterday's file may still be among them.
@@ -138,11 +165,13 @@ void OutcomeRecorder::NoteUnsynced(std::shared_ptr<const SpoolFile> file) {
 
 void OutcomeRecorder::TakeIn(const Inbox& inbox) {
   const WallTime now = now_();
-  std::string_view rest = inbox.bytes;
-  for (const size_t size : inbox.sizes) {
-    TakeIn(rest.substr(0, size), now);
-    rest.remove_prefix(size);
-    if (batch_.full()) Write(now);
+  for (const Block& block : inbox.blocks) {
+    std::string_view rest = block.bytes;
+    for (const size_t size : block.sizes) {
+      TakeIn(rest.substr(0, size), now);
+      rest.remove_prefix(size);
+      if (batch_.full()) Write(now);
+    }
   }
   for (Outcome outcome : inbox.outcomes) {
     counters_.Count(outcome.source);

@@ -59,17 +59,24 @@ class OutcomeRecorder {
   bool Finish(Seconds patience);
 
  private:
+  // Datagrams, one behind the other. Blocks never grow: to copy megabytes
+  // while the receiver waits would cost what comes meanwhile.
+  struct Block {
+    std::string bytes;
+    std::vector<size_t> sizes;
+  };
   // What has come since the last look.
   struct Inbox {
-    std::string bytes;          // of datagrams, one behind the other
-    std::vector<size_t> sizes;  // theirs
+    std::vector<Block> blocks;
+    size_t bytes = 0;  // of all blocks
     std::vector<Outcome> outcomes;
 
-    bool empty() const { return sizes.empty() && outcomes.empty(); }
-    void Clear();
+    bool empty() const { return blocks.empty() && outcomes.empty(); }
   };
 
+  Block& BlockFor(size_t bytes);
   void WriteOn();
+  void Recycle(Inbox& inbox);
   void TakeIn(const Inbox& inbox);
   void TakeIn(std::string_view datagram, WallTime now);
   void Refuse(DatagramFault fault, std::string_view datagram);
@@ -91,6 +98,7 @@ class OutcomeRecorder {
   std::condition_variable ended_;
   // All guarded by mutex_.
   Inbox inbox_;
+  std::vector<Block> spare_;  // empty ones
   std::vector<std::shared_ptr<const SpoolFile>> unsynced_;
   bool ending_ = false;
   bool all_written_ = false;
