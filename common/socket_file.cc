@@ -71,8 +71,7 @@ bool SomebodyServes(const std::string& path, int type) {
   path.copy(name.sun_path, sizeof name.sun_path - 1);
   const int code =
       connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof name);
-  const bool alive =
-      code == 0 || (errno != ECONNREFUSED && errno != ENOENT);
+  const bool alive = code == 0 || (errno != ECONNREFUSED && errno != ENOENT);
   close(fd);
   return alive;
 }

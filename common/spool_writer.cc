@@ -46,9 +46,10 @@ size_t WholeLines(std::string_view lines, size_t written) {
   const bool only_end_missing = written > 0 && written < lines.size() &&
                                 lines[written] == '\n' &&
                                 lines[written - 1] != '\n';
-  const std::string_view part = lines.substr(0, written);
-  return static_cast<size_t>(std::count(part.begin(), part.end(), '\n')) +
-         (only_end_missing ? 1 : 0);
+  size_t whole = only_end_missing ? 1 : 0;
+  // By memchr(): std::count took a tenth of all that an outcome costs.
+  for (size_t at = 0; (at = lines.find('\n', at)) < written; ++at) ++whole;
+  return whole;
 }
 
 // write(2) until all is written; else errno says why not.

@@ -5,6 +5,8 @@
 #include <string_view>
 #include <utility>
 
+#include <boost/container_hash/hash.hpp>
+
 #include "common/outcome_json.h"
 
 namespace postern {
@@ -12,6 +14,7 @@ namespace {
 
 constexpr size_t kMaxText = 1 << 20;
 constexpr size_t kMaxMerged = 4096;
+constexpr size_t kMaxMergedBytes = 4 << 20;
 constexpr char kTooManyDetails[] =
     "more distinct failure details than are kept";
 
@@ -49,12 +52,20 @@ std::string IdentityOf(const Outcome& outcome) {
   return identity;
 }
 
+// `sum` is of the same identity.
 void MergeInto(Outcome& sum, const Outcome& outcome) {
   sum.successful += outcome.successful;
   sum.failed += outcome.failed;
   for (size_t i = 0; i < outcome.failure_details.size(); ++i)
     sum.failure_details[i].failed_session_count +=
         outcome.failure_details[i].failed_session_count;
+}
+
+void Multiply(Outcome& outcome, uint64_t times) {
+  outcome.successful *= times;
+  outcome.failed *= times;
+  for (FailureDetail& detail : outcome.failure_details)
+    detail.failed_session_count *= times;
 }
 
 // One for each result type is left.
@@ -94,12 +105,12 @@ bool DetailBounds::Admit(const Outcome& outcome) {
   std::string text;
   AppendPolicy(outcome, text);
   const size_t policy = HashOf(text);
-  const size_t policy_end = text.size();
   bool admitted = true;
   for (const FailureDetail& detail : outcome.failure_details) {
-    text.resize(policy_end);
+    text.clear();
     AppendDetail(detail, text);
-    const size_t hash = HashOf(text);
+    size_t hash = policy;
+    boost::hash_combine(hash, HashOf(text));
     if (known_.contains(hash)) continue;
     if (known_.size() >= limits_.overall ||
         details_of_[policy] >= limits_.per_policy) {
@@ -112,44 +123,46 @@ bool DetailBounds::Admit(const Outcome& outcome) {
   return admitted;
 }
 
-size_t OutcomeBatch::Add(Outcome outcome) {
+void OutcomeBatch::Add(Outcome outcome, uint64_t times) {
   if (!outcome.failure_details.empty() || outcome.failed > 0) {
     if (bounds_.Admit(outcome)) {
-      AppendOutcomeLine(outcome, lines_.text);
-      lines_.outcomes.push_back(1);
-      return kAlone;
+      lines_.outcomes.insert(lines_.outcomes.end(), times, 1);
+      while (times-- > 0) AppendOutcomeLine(outcome, lines_.text);
+      return;
     }
     DropDetails(outcome);
   }
+  Multiply(outcome, times);
   const auto [place, is_new] =
       by_identity_.try_emplace(IdentityOf(outcome), merged_.size());
   if (is_new) {
-    merged_.push_back({std::move(outcome), 1});
-  } else {
-    Merged& same = merged_[place->second];
-    MergeInto(same.outcome, outcome);
-    ++same.outcomes;
+    merged_bytes_ += place->first.size();
+    return merged_.push_back({std::move(outcome), times});
   }
-  return place->second;
-}
-
-void OutcomeBatch::Again(size_t number) {
-  ++merged_[number].outcome.successful;
-  ++merged_[number].outcomes;
+  Merged& same = merged_[place->second];
+  MergeInto(same.outcome, outcome);
+  same.outcomes += times;
 }
 
 bool OutcomeBatch::full() const {
-  return lines_.text.size() >= kMaxText || merged_.size() >= kMaxMerged;
+  return lines_.text.size() >= kMaxText || merged_.size() >= kMaxMerged ||
+         merged_bytes_ >= kMaxMergedBytes;
 }
 
-OutcomeBatch::Lines OutcomeBatch::Take() {
+const OutcomeBatch::Lines& OutcomeBatch::Complete() {
   for (const Merged& one : merged_) {
     AppendOutcomeLine(one.outcome, lines_.text);
     lines_.outcomes.push_back(one.outcomes);
   }
   merged_.clear();
+  merged_bytes_ = 0;
   by_identity_.clear();
-  return std::exchange(lines_, {});
+  return lines_;
+}
+
+void OutcomeBatch::Clear() {
+  lines_.text.clear();
+  lines_.outcomes.clear();
 }
 
 }  // namespace postern

@@ -12,6 +12,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -47,12 +48,8 @@ class OutcomeBatch {
  public:
   explicit OutcomeBatch(DetailBounds::Limits limits) : bounds_(limits) {}
 
-  // The number of the line that it was merged into, for Again(); kAlone: it is
-  // a line of its own. Numbers hold until Take().
-  static constexpr size_t kAlone = SIZE_MAX;
-  size_t Add(Outcome outcome);
-  // One more session of a success that was merged.
-  void Again(size_t number);
+  // So many times the same.
+  void Add(Outcome outcome, uint64_t times = 1);
 
   bool empty() const { return lines_.outcomes.empty() && merged_.empty(); }
   bool full() const;
@@ -61,8 +58,9 @@ class OutcomeBatch {
     std::string text;
     std::vector<uint64_t> outcomes;  // how many each line holds
   };
-  // What is in the batch, which is empty then.
-  Lines Take();
+  // All that is in the batch; it holds until Clear(), which comes next.
+  const Lines& Complete();
+  void Clear();
 
  private:
   struct Merged {
@@ -73,7 +71,9 @@ class OutcomeBatch {
   DetailBounds bounds_;
   Lines lines_;
   std::vector<Merged> merged_;
-  boost::unordered_flat_map<std::string, size_t> by_identity_;
+  size_t merged_bytes_ = 0;
+  boost::unordered_flat_map<std::string, size_t, std::hash<std::string>>
+      by_identity_;
 };
 
 }  // namespace postern

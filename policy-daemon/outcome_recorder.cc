@@ -1,6 +1,7 @@
 #include "policy-daemon/outcome_recorder.h"
 
 #include <filesystem>
+#include <functional>
 #include <numeric>
 #include <utility>
 #include <variant>
@@ -9,6 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <boost/unordered/unordered_flat_map.hpp>
 #include <pthread.h>
 
 #include "common/spool_files.h"
@@ -25,6 +27,10 @@ constexpr Seconds kExpireInterval{3600};
 constexpr size_t kBlockBytes = 256 << 10;
 // Of a burst's blocks; the others are given back.
 constexpr size_t kMaxSpare = 16;
+// Of a datagram in the inbox: its size, its place among the distinct ones.
+constexpr size_t kKeeping = 64;
+// Equal datagrams that are taken at once: failures are as many lines.
+constexpr uint64_t kMaxRepeated = 64;
 // Of a refused datagram, in the log.
 constexpr size_t kShownBytes = 100;
 
@@ -33,6 +39,16 @@ void BlockSignals() {
   sigset_t all;
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, nullptr);
+}
+
+size_t MemoryOf(const Outcome& outcome) {
+  size_t bytes = sizeof outcome + outcome.domain.size() +
+                 outcome.policy_domain.size() + outcome.record.size();
+  for (const auto* strings : {&outcome.policy_string, &outcome.mx_host})
+    for (const std::string& text : *strings) bytes += sizeof text + text.size();
+  for (const FailureDetail& detail : outcome.failure_details)
+    bytes += sizeof detail + detail.failure_reason_code.size();
+  return bytes;
 }
 
 }  // namespace
@@ -71,7 +87,7 @@ bool OutcomeRecorder::AppendDatagrams(
     Block& block = BlockFor(datagram.size());
     block.bytes += datagram;
     block.sizes.push_back(datagram.size());
-    inbox_.bytes += datagram.size();
+    inbox_.bytes += datagram.size() + kKeeping;
   }
   lock.unlock();
   came_.notify_one();
@@ -96,8 +112,9 @@ OutcomeRecorder::Block& OutcomeRecorder::BlockFor(size_t bytes) {
 void OutcomeRecorder::Record(Outcome outcome) {
   {
     const std::lock_guard lock(mutex_);
-    if (ending_ || inbox_.outcomes.size() >= settings_.max_waiting_outcomes)
+    if (ending_ || inbox_.bytes >= settings_.max_waiting_bytes)
       return counters_.lost.Increment();
+    inbox_.bytes += MemoryOf(outcome);
     inbox_.outcomes.push_back(std::move(outcome));
   }
   came_.notify_one();
@@ -163,18 +180,41 @@ void OutcomeRecorder::NoteUnsynced(std::shared_ptr<const SpoolFile> file) {
     unsynced_.push_back(std::move(file));
 }
 
-void OutcomeRecorder::TakeIn(const Inbox& inbox) {
-  const WallTime now = now_();
-  for (const Block& block : inbox.blocks) {
+// In the order of their coming.
+std::vector<OutcomeRecorder::Repeated> OutcomeRecorder::Count(
+    const std::vector<Block>& blocks) {
+  std::vector<Repeated> distinct;
+  // Boost's own hash goes byte by byte.
+  boost::unordered_flat_map<std::string_view, size_t,
+                            std::hash<std::string_view>>
+      places;
+  size_t most = 0;
+  for (const Block& block : blocks) most += block.sizes.size();
+  places.reserve(most);
+  for (const Block& block : blocks) {
     std::string_view rest = block.bytes;
     for (const size_t size : block.sizes) {
-      TakeIn(rest.substr(0, size), now);
+      const std::string_view datagram = rest.substr(0, size);
       rest.remove_prefix(size);
-      if (batch_.full()) Write(now);
+      size_t& place =
+          places.try_emplace(datagram, distinct.size()).first->second;
+      if (place < distinct.size() && distinct[place].times == kMaxRepeated)
+        place = distinct.size();
+      if (place == distinct.size()) distinct.push_back({datagram});
+      ++distinct[place].times;
     }
   }
-  for (Outcome outcome : inbox.outcomes) {
-    counters_.Count(outcome.source);
+  return distinct;
+}
+
+void OutcomeRecorder::TakeIn(Inbox& inbox) {
+  const WallTime now = now_();
+  for (const Repeated& one : Count(inbox.blocks)) {
+    TakeIn(one, now);
+    if (batch_.full()) Write(now);
+  }
+  for (Outcome& outcome : inbox.outcomes) {
+    counters_.Count(outcome.source, 1);
     outcome.at = now;  // of the day whose file it comes into
     batch_.Add(std::move(outcome));
     if (batch_.full()) Write(now);
@@ -182,40 +222,31 @@ void OutcomeRecorder::TakeIn(const Inbox& inbox) {
   Write(now);
 }
 
-void OutcomeRecorder::TakeIn(std::string_view datagram, WallTime now) {
-  if (const auto again = successes_.find(datagram); again != successes_.end()) {
-    counters_.Count(OutcomeSource::kPostfix);
-    return batch_.Again(again->second);
-  }
-  auto parsed = parser_.Parse(datagram, now);
+void OutcomeRecorder::TakeIn(const Repeated& one, WallTime now) {
+  auto parsed = parser_.Parse(one.datagram, now);
   if (const auto* fault = std::get_if<DatagramFault>(&parsed))
-    return Refuse(*fault, datagram);
-  auto& outcomes = std::get<std::vector<Outcome>>(parsed);
-  const bool plain = outcomes.size() == 1 && outcomes[0].successful == 1 &&
-                     outcomes[0].failure_details.empty();
-  for (Outcome& outcome : outcomes) {
-    counters_.Count(outcome.source);
-    const size_t number = batch_.Add(std::move(outcome));
-    if (plain) successes_.emplace(datagram, number);
+    return Refuse(*fault, one);
+  for (Outcome& outcome : std::get<std::vector<Outcome>>(parsed)) {
+    counters_.Count(outcome.source, one.times);
+    batch_.Add(std::move(outcome), one.times);
   }
 }
 
-void OutcomeRecorder::Refuse(DatagramFault fault, std::string_view datagram) {
-  counters_.refused(fault).Increment();
+void OutcomeRecorder::Refuse(DatagramFault fault, const Repeated& one) {
+  counters_.refused(fault).Increment(static_cast<double>(one.times));
   uint64_t suppressed = 0;
   if (refusal_log_.Allow(steady_clock::now(), &suppressed))
     Log(LogLevel::kWarn, "datagram_refused",
         {{"reason", DatagramFaultName(fault)},
-         {"bytes", datagram.size()},
-         {"begins", Printable(datagram, kShownBytes)},
+         {"bytes", one.datagram.size()},
+         {"begins", Printable(one.datagram, kShownBytes)},
          {"suppressed", suppressed},
          {"advice", "tlsrpt.listen is for Postfix's smtp_tlsrpt_socket_name"}});
 }
 
 void OutcomeRecorder::Write(WallTime now) {
   if (batch_.empty()) return;
-  const OutcomeBatch::Lines lines = batch_.Take();
-  successes_.clear();
+  const OutcomeBatch::Lines& lines = batch_.Complete();
   const auto appended = writer_.Append(now, lines.text);
   const auto first_lost =
       lines.outcomes.begin() + static_cast<long>(appended.lines);
@@ -228,6 +259,7 @@ void OutcomeRecorder::Write(WallTime now) {
     counters_.bytes.Increment(static_cast<double>(lines.text.size()));
   counters_.written.Increment(static_cast<double>(written));
   counters_.lost.Increment(static_cast<double>(lost));
+  batch_.Clear();
   Report(appended.error, lost);
 }
 

@@ -1,10 +1,11 @@
 // OutcomeRecorder: the thread between those who know how sessions went and the
 // spool.
 //
-// It takes what has come meanwhile as one batch, parses and merges it, and
-// appends it in one write: under load batches grow, and calls do not. Another
-// thread syncs, at most every second. A spool that cannot be written costs the
-// outcomes, which are counted, and nothing else; every batch tries it again.
+// It takes what has come meanwhile, parses each of equal datagrams once (most
+// are: successes), merges, and appends in one write: under load batches grow,
+// and calls do not. Another thread syncs, at most every second. A spool that
+// cannot be written costs the outcomes, which are counted, and nothing else;
+// every batch tries it again.
 //
 // Contract: AppendDatagrams() and Record() from any thread. What waits is
 // bounded: AppendDatagrams() waits for room, Record() drops and counts.
@@ -19,8 +20,6 @@
 #include <string_view>
 #include <thread>
 #include <vector>
-
-#include <boost/unordered/unordered_flat_map.hpp>
 
 #include "common/log.h"
 #include "common/metrics.h"
@@ -39,8 +38,7 @@ class OutcomeRecorder {
     std::string directory;  // of the day files
     int keep_days = 10;
     DetailBounds::Limits details{};
-    size_t max_waiting_bytes = 32 << 20;  // of datagrams
-    size_t max_waiting_outcomes = 10000;  // of Record()
+    size_t max_waiting_bytes = 32 << 20;  // in memory, nearly
   };
   // `now` is called from the recorder's threads; `metrics` outlives it.
   OutcomeRecorder(Settings settings, std::function<WallTime()> now,
@@ -68,18 +66,23 @@ class OutcomeRecorder {
   // What has come since the last look.
   struct Inbox {
     std::vector<Block> blocks;
-    size_t bytes = 0;  // of all blocks
     std::vector<Outcome> outcomes;
+    size_t bytes = 0;  // of all, with what keeping them costs
 
     bool empty() const { return blocks.empty() && outcomes.empty(); }
+  };
+  struct Repeated {
+    std::string_view datagram;
+    uint64_t times = 0;
   };
 
   Block& BlockFor(size_t bytes);
   void WriteOn();
   void Recycle(Inbox& inbox);
-  void TakeIn(const Inbox& inbox);
-  void TakeIn(std::string_view datagram, WallTime now);
-  void Refuse(DatagramFault fault, std::string_view datagram);
+  static std::vector<Repeated> Count(const std::vector<Block>& blocks);
+  void TakeIn(Inbox& inbox);
+  void TakeIn(const Repeated& one, WallTime now);
+  void Refuse(DatagramFault fault, const Repeated& one);
   void Write(WallTime now);
   void Report(const std::string& error, uint64_t lost);
   void NoteUnsynced(std::shared_ptr<const SpoolFile> file);
@@ -107,8 +110,6 @@ class OutcomeRecorder {
   // Of the writing thread.
   DatagramParser parser_;
   OutcomeBatch batch_;
-  // The batch's successes word for word: most are repeated.
-  boost::unordered_flat_map<std::string_view, size_t> successes_;
   SpoolWriter writer_;
   bool failing_ = false;
   uint64_t lost_ = 0;  // since it began to fail

@@ -14,9 +14,10 @@ class SpoolCounters {
  public:
   explicit SpoolCounters(Metrics& metrics);
 
-  // An outcome that is on its way into the spool.
-  void Count(OutcomeSource source) {
-    outcomes_[static_cast<size_t>(source)]->Increment();
+  // Outcomes that are on their way into the spool.
+  void Count(OutcomeSource source, uint64_t outcomes) {
+    outcomes_[static_cast<size_t>(source)]->Increment(
+        static_cast<double>(outcomes));
   }
   prometheus::Counter& refused(DatagramFault fault) {
     return *refused_[static_cast<size_t>(fault)];

@@ -40,7 +40,7 @@ class OutcomeBatchTest : public testing::Test {
  protected:
   // The lines as the spool has them; checks that each counts what it holds.
   std::vector<Outcome> Take() {
-    const OutcomeBatch::Lines lines = batch.Take();
+    const OutcomeBatch::Lines& lines = batch.Complete();
     held = lines.outcomes;
     std::vector<Outcome> outcomes;
     std::istringstream text(lines.text);
@@ -50,6 +50,7 @@ class OutcomeBatchTest : public testing::Test {
       if (outcome) outcomes.push_back(*outcome);
     }
     EXPECT_EQ(outcomes.size(), held.size());
+    batch.Clear();
     EXPECT_TRUE(batch.empty());
     return outcomes;
   }
@@ -66,16 +67,26 @@ TEST_F(OutcomeBatchTest, SuccessesOfOnePolicyAreOneLine) {
   EXPECT_EQ(held[0], 5u);
 }
 
-TEST_F(OutcomeBatchTest, AgainIsOneMoreOfTheSame) {
+TEST_F(OutcomeBatchTest, EqualOnesCanComeAtOnce) {
   batch.Add(Success("a.example"));
-  const size_t number = batch.Add(Success("b.example"));
-  batch.Again(number);
-  batch.Again(number);
+  batch.Add(Success("b.example"), 3);
+  batch.Add(Success("a.example"), 4);
+  batch.Add(Failure(), 2);
   const auto lines = Take();
-  ASSERT_EQ(lines.size(), 2u);
-  EXPECT_EQ(lines[0].successful, 1u);
-  EXPECT_EQ(lines[1].successful, 3u);
-  EXPECT_EQ(held, (std::vector<uint64_t>{1, 3}));
+  ASSERT_EQ(lines.size(), 4u);
+  EXPECT_EQ(lines[0].failed, 1u);
+  EXPECT_EQ(lines[1].failed, 1u);
+  EXPECT_EQ(lines[2].successful, 5u);
+  EXPECT_EQ(lines[3].successful, 3u);
+  EXPECT_EQ(held, (std::vector<uint64_t>{1, 1, 5, 3}));
+}
+
+TEST_F(OutcomeBatchTest, ManyFailuresBeyondTheBoundAreCounted) {
+  for (int i = 0; i < 5; ++i) batch.Add(Failure(std::to_string(i)), 10);
+  const auto lines = Take();
+  ASSERT_EQ(lines.size(), 31u);
+  EXPECT_EQ(lines[30].failed, 20u);
+  EXPECT_EQ(lines[30].failure_details[0].failed_session_count, 20u);
 }
 
 TEST_F(OutcomeBatchTest, WhatDiffersStaysApart) {
@@ -95,7 +106,7 @@ TEST_F(OutcomeBatchTest, WhatDiffersStaysApart) {
 }
 
 TEST_F(OutcomeBatchTest, EachFailureIsALineOfItsOwn) {
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(batch.Add(Failure()), batch.kAlone);
+  for (int i = 0; i < 3; ++i) batch.Add(Failure());
   EXPECT_EQ(Take().size(), 3u);
 }
 
@@ -103,14 +114,15 @@ TEST_F(OutcomeBatchTest, SoDoesWhatFailedWithoutASession) {
   Outcome outcome = Failure();
   outcome.failed = 0;
   outcome.failure_details[0].failed_session_count = 0;
-  EXPECT_EQ(batch.Add(outcome), batch.kAlone);
-  EXPECT_EQ(Take().size(), 1u);
+  for (int i = 0; i < 2; ++i) batch.Add(outcome);
+  EXPECT_EQ(Take().size(), 2u);
 }
 
 TEST_F(OutcomeBatchTest, ASuccessWithDetailsIsNotMerged) {
   Outcome outcome = Failure();
   std::swap(outcome.successful, outcome.failed);
-  EXPECT_EQ(batch.Add(outcome), batch.kAlone);
+  for (int i = 0; i < 2; ++i) batch.Add(outcome);
+  EXPECT_EQ(Take().size(), 2u);
 }
 
 // --- Bounds on distinct details.
@@ -163,15 +175,28 @@ TEST_F(OutcomeBatchTest, ANewDayBeginsAfresh) {
   for (int i = 0; i < 4; ++i) batch.Add(Failure(std::to_string(i)));
   Outcome tomorrow = Failure("4");
   tomorrow.at += 24h;
-  EXPECT_EQ(batch.Add(tomorrow), batch.kAlone);
+  batch.Add(tomorrow);
+  const auto lines = Take();
+  ASSERT_EQ(lines.size(), 5u);
+  EXPECT_EQ(lines[3].failure_details[0].failure_reason_code, "4");
 }
 
 TEST_F(OutcomeBatchTest, IsFullInTime) {
   while (!batch.full()) batch.Add(Failure(std::string(200, 'x')));
-  EXPECT_LT(batch.Take().text.size(), size_t{2} << 20);
+  EXPECT_LT(batch.Complete().text.size(), size_t{2} << 20);
+  batch.Clear();
   for (int i = 0; !batch.full(); ++i) {
     ASSERT_LT(i, 10000);
     batch.Add(Success("d" + std::to_string(i) + ".example"));
+  }
+}
+
+TEST_F(OutcomeBatchTest, IsFullInTimeOfLargePolicies) {
+  for (int i = 0; !batch.full(); ++i) {
+    ASSERT_LT(i, 100);
+    Outcome outcome = Success("d" + std::to_string(i) + ".example");
+    outcome.policy_string = {std::string(64 << 10, 'x')};
+    batch.Add(outcome);
   }
 }
 
