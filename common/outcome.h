@@ -38,6 +38,11 @@ enum class ResultType {
   kDaneRequired,
 };
 
+// The additional-information of a detail that stands for the many beyond what
+// is kept: it has a result type and a count besides.
+inline constexpr char kTooManyDetails[] =
+    "more distinct failure details than are kept";
+
 struct FailureDetail {
   ResultType result_type = ResultType::kValidationFailure;
   // "" where it is not known.

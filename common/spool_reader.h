@@ -26,17 +26,22 @@ class SpoolReader {
   // nullopt: for now there is no more, or reading failed (status()).
   std::optional<Outcome> Next();
 
-  // Where the first line begins that Next() has not passed.
+  // The next whole line, its '\n' included, as it is; "" for one that is too
+  // long. For who has a faster way than Next(); holds until the next call.
+  std::optional<std::string_view> NextLine();
+
+  // Where the first line begins that neither has passed.
   uint64_t offset() const { return offset_; }
   // Lines that Next() passed because they are none.
   uint64_t skipped() const { return skipped_; }
+  // After the last line: whether there are bytes without '\n' behind it. They
+  // are torn, if nobody writes the file any more.
+  bool unfinished() const { return dropped_ > 0 || begin_ < buffer_.size(); }
   const Status& status() const { return status_; }
 
  private:
   SpoolReader(std::string path, FileDescriptor fd, uint64_t offset);
 
-  // The next whole line; "" for one that is too long. A view into buffer_.
-  std::optional<std::string_view> NextLine();
   // False: for now there is no more, or reading failed.
   bool ReadMore();
 

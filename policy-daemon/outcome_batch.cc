@@ -15,8 +15,6 @@ namespace {
 constexpr size_t kMaxText = 1 << 20;
 constexpr size_t kMaxMerged = 4096;
 constexpr size_t kMaxMergedBytes = 4 << 20;
-constexpr char kTooManyDetails[] =
-    "more distinct failure details than are kept";
 
 // Separates what may hold anything but this (docs/spool-format.md).
 constexpr char kEnd = '\0';

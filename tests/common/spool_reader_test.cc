@@ -76,6 +76,30 @@ TEST_F(SpoolReaderTest, ALineThatIsBeingWrittenIsLeftForLater) {
   EXPECT_EQ(reader.skipped(), 0u);
 }
 
+TEST_F(SpoolReaderTest, GivesLinesAsTheyAre) {
+  Add(line + "notes\n\n" + std::string(2 * kMaxOutcomeLine, 'x') + "\n" +
+      other);
+  SpoolReader reader = Open();
+  for (const std::string& expected :
+       {line, std::string("notes\n"), std::string("\n"), std::string(), other})
+    EXPECT_EQ(reader.NextLine(), expected);
+  EXPECT_EQ(reader.NextLine(), std::nullopt);
+  EXPECT_EQ(reader.skipped(), 0u);
+  EXPECT_FALSE(reader.unfinished());
+}
+
+TEST_F(SpoolReaderTest, TellsOfALineWithoutEnd) {
+  for (const std::string& rest :
+       {std::string("x"), std::string(3 * kMaxOutcomeLine, 'x')}) {
+    std::filesystem::remove(path);
+    Add(line + rest);
+    SpoolReader reader = Open();
+    EXPECT_EQ(reader.NextLine(), line);
+    EXPECT_EQ(reader.NextLine(), std::nullopt);
+    EXPECT_TRUE(reader.unfinished()) << rest.size();
+  }
+}
+
 TEST_F(SpoolReaderTest, AnotherGoesOnAtItsOffset) {
   Add(line + other + "torn");
   SpoolReader first = Open();
