@@ -1,10 +1,10 @@
 #include "common/outcome_json.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 
 #include "common/domain_name.h"
+#include "common/json_text.h"
 #include "common/json_tree.h"
 #include "common/text.h"
 #include "common/utc.h"
@@ -14,55 +14,10 @@ namespace {
 
 // --- writing ---
 
-// By byte: printable ASCII that means itself in a JSON string.
-constexpr auto kPlain = [] {
-  std::array<bool, 256> plain{};
-  for (unsigned char c = 0x20; c < 0x7f; ++c) plain[c] = c != '"' && c != '\\';
-  return plain;
-}();
-
-void AppendUnit(char32_t unit, std::string& out) {
-  static constexpr char kHex[] = "0123456789abcdef";
-  out += {'\\',
-          'u',
-          kHex[unit >> 12],
-          kHex[unit >> 8 & 15],
-          kHex[unit >> 4 & 15],
-          kHex[unit & 15]};
-}
-
-void AppendEscaped(char32_t code, std::string& out) {
-  if (code <= 0xffff) return AppendUnit(code, out);
-  code -= 0x10000;
-  AppendUnit(0xd800 + (code >> 10), out);
-  AppendUnit(0xdc00 + (code & 0x3ff), out);
-}
-
-void AppendString(std::string_view text, std::string& out) {
-  out += '"';
-  while (!text.empty()) {
-    size_t plain = 0;
-    while (plain < text.size() &&
-           kPlain[static_cast<unsigned char>(text[plain])])
-      ++plain;
-    out.append(text, 0, plain);
-    text.remove_prefix(plain);
-    if (text.empty()) break;
-    const char c = text.front();
-    if (c == '"' || c == '\\') {
-      out += {'\\', c};
-      text.remove_prefix(1);
-    } else {
-      AppendEscaped(TakeUtf8(text), out);
-    }
-  }
-  out += '"';
-}
-
 // `name` with what stands around it: ,"domain":
 void Append(std::string_view name, std::string_view value, std::string& out) {
   out += name;
-  AppendString(value, out);
+  AppendJsonString(value, out);
 }
 
 void AppendIfKnown(std::string_view name, const std::string& value,
@@ -77,7 +32,7 @@ void AppendIfKnown(std::string_view name,
   char before = '[';
   for (const std::string& value : values) {
     out += before;
-    AppendString(value, out);
+    AppendJsonString(value, out);
     before = ',';
   }
   out += ']';
