@@ -4,6 +4,10 @@
 
 namespace postern {
 
+Submitter ExampleOrg() {
+  return {"Example Mail", "tls@example.org", "example.org", "mx1.example.org"};
+}
+
 Outcome StsSuccess(const std::string& domain) {
   Outcome outcome;
   outcome.at = kNow;

@@ -5,10 +5,16 @@
 
 #include "common/outcome.h"
 
+#include "report-sender/report_id.h"
+
 namespace postern {
 
 // 2026-11-22T13:05:07Z.
 inline constexpr WallTime kNow{Seconds(1795352707)};
+
+inline constexpr Day kDay = std::chrono::year(2026) / 11 / 22;
+
+Submitter ExampleOrg();
 
 // Three deliveries under an MTA-STS policy of its own.
 Outcome StsSuccess(const std::string& domain = "example.com");
