@@ -20,7 +20,7 @@ constexpr size_t kMaxName = 255;
 constexpr size_t kMaxText = 1024;
 constexpr size_t kMaxRecord = 4096;  // a cut one would name another address
 // What a text takes besides its bytes, about: nodes of maps, strings.
-constexpr size_t kOverhead = 128;
+constexpr size_t kOverhead = 160;
 
 // --- lines
 

@@ -65,8 +65,9 @@ class DayTotals {
     // Text of a domain, so that its report stays about as large: receivers
     // commonly refuse 10 MB (RFC 8460 section 5.2).
     size_t domain_bytes = 4 << 20;
-    // Everything. Up to twice as much is used to keep sums exact.
-    size_t bytes = 256 << 20;
+    // Everything: about a million domains. Up to twice as much is used to keep
+    // sums exact.
+    size_t bytes = 512 << 20;
     // Texts of lines that are known: past it, all of them are forgotten.
     size_t known_bytes = 128 << 20;
   };
