@@ -83,7 +83,7 @@ std::string FormatReportMail(const ReportMail& mail,
   // In no base64, and at the start of no line of text.
   const std::string boundary = "=_" + id.substr(0, id.find('@'));
   const std::string part = "\n--" + boundary;
-  return "From: " + DisplayName(submitter.organization_name) + "\n <" +
+  return "From: " + DisplayName(submitter.organization_name) + " <" +
          mail.sender + ">\nTo: " + mail.recipient +
          "\nDate: " + MailDate(mail.date) +
          // RFC 8460 section 5.3.

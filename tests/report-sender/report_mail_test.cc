@@ -23,8 +23,7 @@ ReportMail SomeMail() {
 
 TEST(ReportMail, IsToTheLetter) {
   std::string expected =
-      "From: \"Example Mail\"\n"
-      " <tls@example.org>\n"
+      "From: \"Example Mail\" <tls@example.org>\n"
       "To: reports@example.com\n"
       "Date: Mon, 23 Nov 2026 01:05:07 +0000\n"
       "Subject: Report Domain: example.com\n"
@@ -66,7 +65,7 @@ std::string FromField(const std::string& name) {
   Submitter submitter = ExampleOrg();
   submitter.organization_name = name;
   const std::string mail = FormatReportMail(SomeMail(), submitter);
-  return mail.substr(0, mail.find("\n <tls@"));
+  return mail.substr(0, mail.find(" <tls@"));
 }
 
 TEST(ReportMail, QuotesTheOrganizationsName) {
