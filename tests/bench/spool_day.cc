@@ -5,6 +5,8 @@
 //   bench_spool_day sax FILE       the yardstick: RapidJSON reads each line and
 //                                  does nothing with it
 //   bench_spool_day totals FILE    DayTotals
+//   bench_spool_day reports FILE   and each domain's report, as a mail without
+//                                  signature
 //
 // Prints seconds and the most memory. Domains and reasons are random: a cache
 // has never seen the last line's neighbour.
@@ -23,9 +25,15 @@
 #include "common/spool_reader.h"
 
 #include "report-sender/day_totals.h"
+#include "report-sender/gzip.h"
+#include "report-sender/report_json.h"
+#include "report-sender/report_mail.h"
+#include "report-sender/report_text.h"
 
 namespace postern {
 namespace {
+
+constexpr Day kDay = std::chrono::year{2026} / 11 / 22;
 
 Outcome RandomOutcome(std::mt19937& random, unsigned domains,
                       unsigned failures) {
@@ -60,8 +68,7 @@ void Write(char** arguments) {
   std::mt19937 random(1);
   std::ofstream file(arguments[0], std::ios::binary);
   std::string text;
-  const WallTime midnight{
-      std::chrono::sys_days{std::chrono::year{2026} / 11 / 22}};
+  const WallTime midnight = kDay;
   for (long i = 0; i < lines; ++i) {
     Outcome outcome =
         RandomOutcome(random, static_cast<unsigned>(std::atol(arguments[2])),
@@ -73,6 +80,23 @@ void Write(char** arguments) {
     text.clear();
   }
   file << text;
+}
+
+size_t MailAll(const DayTotals& totals) {
+  const Submitter submitter{"Example", "tls@example.org", "example.org", "mx"};
+  ReportMail mail;
+  mail.day = kDay;
+  mail.sender = mail.recipient = submitter.contact_info;
+  mail.date = DayEnd(kDay);
+  size_t bytes = 0;
+  for (const std::string_view name : totals.domains()) {
+    const DomainTotals domain = *totals.Of(name);
+    mail.domain = name;
+    mail.text = ReportText(domain, kDay, submitter);
+    mail.gzip = Gzip(ReportJson(domain, kDay, submitter));
+    bytes += FormatReportMail(mail, submitter).size();
+  }
+  return bytes;
 }
 
 uint64_t Read(const std::string& how, const char* path) {
@@ -87,11 +111,12 @@ uint64_t Read(const std::string& how, const char* path) {
   uint64_t lines = 0;
   while (const auto line = reader->NextLine()) {
     ++lines;
-    if (how == "totals") totals.AddLine(*line);
+    if (how == "totals" || how == "reports") totals.AddLine(*line);
     if (how != "sax") continue;
     rapidjson::MemoryStream in(line->data(), line->size());
     parser.Parse(in, nothing);
   }
+  if (how == "reports") std::printf("%zu bytes of mail\n", MailAll(totals));
   if (how == "totals")
     std::printf("%zu domains, %llu skipped, %llu lost\n",
                 totals.domains().size(),
@@ -109,7 +134,9 @@ int main(int argc, char** argv) {
     postern::Write(argv + 2);
     return 0;
   }
-  if ((how != "lines" && how != "sax" && how != "totals") || argc != 3) {
+  const bool known =
+      how == "lines" || how == "sax" || how == "totals" || how == "reports";
+  if (!known || argc != 3) {
     std::fprintf(stderr, "usage: see the head of spool_day.cc\n");
     return 2;
   }
