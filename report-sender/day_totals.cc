@@ -58,10 +58,11 @@ std::optional<Numbers> Divide(std::string_view line, std::string& text) {
   Numbers numbers;
   numbers.time = line.substr(0, kTime);
   line.remove_prefix(kTime);
-  const size_t end = line.find(kSuccessful);
+  size_t end = line.find(kSuccessful);
   if (end == line.npos) return std::nullopt;
-  text.assign(line, 0, end);
-  line.remove_prefix(end + kSuccessful.size());
+  end += kSuccessful.size();
+  text.assign(line, 0, end);  // with the name: so where the numbers are counts
+  line.remove_prefix(end);
   if (!TakeNumber(line, numbers.successful) || !Take(line, ",\"failed\":") ||
       !TakeNumber(line, numbers.failed))
     return std::nullopt;

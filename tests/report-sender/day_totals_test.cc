@@ -309,6 +309,30 @@ TEST_F(DayTotalsTest, NumbersAreTakenFromTheirMembersAlone) {
   EXPECT_EQ(totals.skipped(), 0u);
 }
 
+// Known text around them, but not the place.
+TEST_F(DayTotalsTest, NumbersInAnotherPlaceAreRead) {
+  const std::string numbers = R"(,"successful":3,"failed":0)";
+  std::string rest = LineOf(StsSuccess());
+  totals.AddLine(rest);
+  rest.erase(rest.find(numbers), numbers.size());
+  uint64_t successful = 3;
+  uint64_t skipped = 0;
+  for (size_t place = 0; place < rest.size(); ++place) {
+    std::string line = rest;
+    line.insert(place, numbers);
+    totals.AddLine(line);
+    if (const auto outcome = ParseOutcomeLine(line))
+      successful += outcome->successful;
+    else
+      ++skipped;
+  }
+  EXPECT_EQ(totals.skipped(), skipped);
+  EXPECT_GT(skipped, 200u);
+  uint64_t sum = 0;
+  for (const PolicyTotals& policy : Of().policies) sum += policy.successful;
+  EXPECT_EQ(sum, successful);
+}
+
 // A reader without any shortcut is right, too.
 TEST_F(DayTotalsTest, AreWhatTheOutcomesAddUpTo) {
   std::mt19937 random(11);
