@@ -14,21 +14,12 @@ using Trust = SmtpEvent::Trust;
 // (minimal_backoff_time); until then, its lines tell of one session.
 constexpr Seconds kOneDelivery{60};
 
-size_t BytesOf(const std::vector<std::string>& strings) {
-  size_t bytes = 0;
-  for (const std::string& text : strings) bytes += sizeof(text) + text.size();
-  return bytes;
-}
-
-size_t BytesOf(const AnsweredPolicy& policy) {
-  return sizeof(policy) + policy.domain.size() + policy.policy_domain.size() +
-         BytesOf(policy.policy_string) + BytesOf(policy.mx_host) +
-         BytesOf(policy.dane_hosts);
-}
-
-bool HasTlsa(const AnsweredPolicy& policy, const std::string& host) {
-  return std::find(policy.dane_hosts.begin(), policy.dane_hosts.end(), host) !=
-         policy.dane_hosts.end();
+// Null: `host` has no TLSA records.
+const AnsweredPolicy::DaneHost* FindDaneHost(const AnsweredPolicy& policy,
+                                             const std::string& host) {
+  for (const AnsweredPolicy::DaneHost& one : policy.dane_hosts)
+    if (one.name == host) return &one;
+  return nullptr;
 }
 
 }  // namespace
@@ -60,7 +51,7 @@ void MaillogSessions::ForgetFirst(Process& process) {
 }
 
 void MaillogSessions::NoteQuery(uint32_t pid, std::string_view key,
-                                PolicyPtr policy, LogTime now) {
+                                AnsweredPolicyPtr policy, LogTime now) {
   // A parent's answer is never a policy.
   if (key.starts_with('.')) return;
   Process& process = Touch(pid);
@@ -220,8 +211,8 @@ void MaillogSessions::End(Process& process, GivenUp how) {
 PolicyType MaillogSessions::PolicyOfHost(const Session& session) {
   const AnsweredPolicy& policy = *session.policy;
   if (policy.demand != Demand::kDane) return policy.policy_type;
-  return HasTlsa(policy, session.peer.host) ? PolicyType::kTlsa
-                                            : PolicyType::kNoPolicyFound;
+  return FindDaneHost(policy, session.peer.host) ? PolicyType::kTlsa
+                                                 : PolicyType::kNoPolicyFound;
 }
 
 // After a handshake. `refused`: Postfix did not go on.
@@ -276,6 +267,10 @@ void MaillogSessions::Report(const Session& session, PolicyType type,
       return;
     }
     outcome.policy_domain = session.peer.host;
+    if (const auto* host = FindDaneHost(policy, session.peer.host)) {
+      outcome.policy_domain = host->tlsa_base;
+      outcome.policy_string = host->tlsa;
+    }
   } else if (type == PolicyType::kNoPolicyFound) {
     outcome.policy_domain = policy.domain;
   } else {

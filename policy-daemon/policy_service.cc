@@ -87,39 +87,43 @@ void PolicyService::Use(Settings settings, Overrides overrides) {
   if (!same_answers) Drop("");
 }
 
-std::string_view PolicyService::AnswerNow(std::string_view key,
-                                          Dialect dialect) {
+PolicyService::Known PolicyService::AnswerNow(std::string_view key,
+                                              Dialect dialect) {
   if (key.empty() || key.size() > kMaxKeyLength || key.front() == '.') {
     Count(ReplyKind::kNotFound);
-    return NotFoundNetstring();
+    return {NotFoundNetstring(), PolicyOf("", nullptr)};
   }
   const Override* overriding =
       overrides_.empty() ? nullptr : overrides_.Find(key);
   if (overriding && !overriding->reply.empty()) {
     hits_.Increment();
     Count(overriding->kind);
-    return overriding->reply;
+    return {overriding->reply, PolicyOf(key, overriding)};
   }
   // Keys come in their normal spelling nearly always: no parsing on this path.
   const SteadyTime now = world_.lookup.clock.Now();
-  const auto found = overriding
-                         ? table_.Find(MemoryKey(key, overriding), dialect, now)
-                         : table_.Find(key, dialect, now);
+  auto found = overriding
+                   ? table_.Find(MemoryKey(key, overriding), dialect, now)
+                   : table_.Find(key, dialect, now);
   if (found.text.empty()) return {};
   hits_.Increment();
   Count(found.kind);
-  return found.text;
+  return {found.text, std::move(found.policy)};
 }
 
-Awaitable<std::string> PolicyService::Answer(std::string text,
-                                             Dialect dialect) {
+Awaitable<PolicyService::Reply> PolicyService::Answer(std::string text,
+                                                      Dialect dialect) {
   const SteadyTime asked_at = world_.lookup.clock.Now();
   const auto key = ParsePolicyKey(text, services_);
-  if (!key) co_return Count(NotFoundNetstring(), ReplyKind::kNotFound);
+  if (!key) {
+    Count(ReplyKind::kNotFound);
+    co_return Reply{NotFoundNetstring(), PolicyOf("", nullptr)};
+  }
   const std::string spelled = key->ToString();
   // In this spelling it may be known after all.
-  const std::string_view known = AnswerNow(spelled, dialect);
-  if (!known.empty()) co_return std::string(known);
+  Known known = AnswerNow(spelled, dialect);
+  if (!known.text.empty())
+    co_return Reply{std::string(known.text), std::move(known.policy)};
   const std::shared_ptr<Flight> flight = Join(*key);
   Replies replies;
   if (!flight) {
@@ -137,7 +141,23 @@ Awaitable<std::string> PolicyService::Answer(std::string text,
       replies = AtTimeout(*flight, asked_at);
     }
   }
-  co_return Count(replies.text[static_cast<size_t>(dialect)], replies.kind);
+  Count(replies.kind);
+  co_return Reply{std::move(replies.text[static_cast<size_t>(dialect)]),
+                  std::move(replies.policy)};
+}
+
+// Of an answer without a lookup: what an override says, or NOTFOUND.
+AnsweredPolicyPtr PolicyService::PolicyOf(std::string_view key,
+                                          const Override* overriding) const {
+  if (!settings_.reply.with_policy) return nullptr;
+  AnsweredPolicy policy;
+  if (const auto parsed = ParsePolicyKey(key, services_))
+    policy.domain = parsed->domain;
+  if (overriding) {
+    policy.demand = overriding->demand;
+    policy.policy_type = overriding->policy_type;
+  }
+  return std::make_shared<const AnsweredPolicy>(std::move(policy));
 }
 
 bool PolicyService::WarmUp(std::string_view text) {
@@ -317,11 +337,6 @@ Replies PolicyService::AtTimeout(Flight& flight, SteadyTime asked_at) {
     decision = Settle(facts, mixed);
   }
   return BuildReplies(facts, *decision, settings_.reply);
-}
-
-std::string PolicyService::Count(std::string reply, ReplyKind kind) {
-  Count(kind);
-  return reply;
 }
 
 void PolicyService::Count(ReplyKind kind) {

@@ -49,12 +49,20 @@ class PolicyService {
   // Takes up a new configuration. What is in memory stays where it holds.
   void Use(Settings settings, Overrides overrides);
 
-  // The netstring to write if it is known without waiting; empty otherwise.
-  // The view holds until the loop runs on.
-  std::string_view AnswerNow(std::string_view key, Dialect dialect);
+  struct Known {
+    std::string_view text;     // the netstring to write
+    AnsweredPolicyPtr policy;  // null unless ReplySettings::with_policy
+  };
+  // The answer if it is known without waiting; an empty text otherwise. The
+  // view holds until the loop runs on.
+  Known AnswerNow(std::string_view key, Dialect dialect);
 
-  // The netstring to write, after a lookup where it needs one.
-  Awaitable<std::string> Answer(std::string key, Dialect dialect);
+  struct Reply {
+    std::string text;
+    AnsweredPolicyPtr policy;
+  };
+  // The answer, after a lookup where it needs one.
+  Awaitable<Reply> Answer(std::string key, Dialect dialect);
 
   // Starts the lookup that a question for `key` would need. False: it is
   // known already, in flight, no key, or there are too many. A question that
@@ -96,7 +104,8 @@ class PolicyService {
   // policy file: it does not wait for that file again.
   std::optional<Replies> WithoutHeldFetch(const Flight& flight) const;
   Replies AtTimeout(Flight& flight, SteadyTime asked_at);
-  std::string Count(std::string reply, ReplyKind kind);
+  AnsweredPolicyPtr PolicyOf(std::string_view key,
+                             const Override* overriding) const;
   void Count(ReplyKind kind);
 
   World world_;

@@ -29,12 +29,14 @@ Policy Other(const std::string& domain, Demand demand = Demand::kNothing) {
 }
 
 // "dane-only", or "dane" for `hosts`.
-Policy Dane(const std::string& domain, std::vector<std::string> hosts = {}) {
+Policy Dane(const std::string& domain,
+            const std::vector<std::string>& hosts = {}) {
   AnsweredPolicy policy;
   policy.demand = hosts.empty() ? Demand::kAuthentication : Demand::kDane;
   policy.domain = domain;
   policy.policy_type = PolicyType::kTlsa;
-  policy.dane_hosts = std::move(hosts);
+  for (const std::string& host : hosts)
+    policy.dane_hosts.push_back({host, host, {"3 1 1 AB"}});
   return std::make_shared<const AnsweredPolicy>(policy);
 }
 
@@ -271,7 +273,7 @@ TEST_F(MaillogSessionsTest, DaneOnlyIsThePolicyOfTheHost) {
   CertificateFailed("num=65:no matching DANE TLSA records");
   Established("Untrusted");
   EXPECT_EQ(Deferred(kNotVerified),
-            "a.test tlsa mx.a.test: validation-failure "
+            "a.test tlsa mx.a.test: certificate-not-trusted "
             "no_matching_DANE_TLSA_records mx.a.test 192.0.2.1");
   Query("a.test", Dane("a.test"));
   Log("warning: mx.a.test[192.0.2.1]:25: all TLSA records unusable");
@@ -280,6 +282,15 @@ TEST_F(MaillogSessionsTest, DaneOnlyIsThePolicyOfTheHost) {
   EXPECT_EQ(Log(std::string("5EB6DA4: ") + kNotVerified),
             "a.test tlsa mx.a.test: tlsa-invalid all-TLSA-records-unusable "
             "mx.a.test 192.0.2.1");
+}
+
+TEST_F(MaillogSessionsTest, ItsRecordsAreThoseAtTheTlsaBaseDomain) {
+  AnsweredPolicy policy = *Dane("a.test");
+  policy.dane_hosts = {{"mx.a.test", "mx.hosting.test", {"3 1 1 AB"}}};
+  Query("a.test", std::make_shared<const AnsweredPolicy>(policy));
+  Established("Verified");
+  EXPECT_EQ(Delivered(), "a.test tlsa mx.hosting.test: ok");
+  EXPECT_EQ(last_.policy_string, std::vector<std::string>{"3 1 1 AB"});
 }
 
 TEST_F(MaillogSessionsTest, DaneIsJudgedHostByHost) {

@@ -55,6 +55,32 @@ TEST_F(OverrideAnswerTest, ALevelIsAnsweredAtOnceWithoutALookup) {
   EXPECT_EQ(dns.queries(), 0);
 }
 
+TEST_F(OverrideAnswerTest, HasThePolicyOfItsLevel) {
+  using Demand = AnsweredPolicy::Demand;
+  struct Case {
+    const char* words;
+    Demand demand;
+    PolicyType type;
+  };
+  settings.reply.with_policy = true;
+  constexpr PolicyType kNone = PolicyType::kNoPolicyFound;
+  for (const auto& [words, demand, type] :
+       {Case{"off", Demand::kNothing, kNone},
+        Case{"plaintext", Demand::kNothing, kNone},
+        Case{"encrypt", Demand::kNothing, kNone},
+        Case{"dane", Demand::kDane, kNone},
+        Case{"dane-only", Demand::kAuthentication, PolicyType::kTlsa},
+        Case{"verify", Demand::kAuthentication, kNone},
+        Case{"secure match=nexthop", Demand::kAuthentication, kNone}}) {
+    Reload(std::string("example.com ") + words + "\n");
+    const auto known = service().AnswerNow("example.com:587", Dialect::kPolicy);
+    ASSERT_TRUE(known.policy) << words;
+    EXPECT_EQ(known.policy->demand, demand) << words;
+    EXPECT_EQ(known.policy->policy_type, type) << words;
+    EXPECT_EQ(known.policy->domain, "example.com") << words;
+  }
+}
+
 TEST_F(OverrideAnswerTest, OffIsNotFoundWithoutALookup) {
   DaneDomain();
   Reload("example.com off\n");
