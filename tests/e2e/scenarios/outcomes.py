@@ -12,7 +12,7 @@ from cases import NONE, secure
 from checks import DANE, Skipped, equal, found_in, is_temp
 from daemon import Client, ask
 from scenarios.disk import fill, small_disk
-from sender import TLSRPT_SOCKET
+from sender import TLSRPT_SOCKET, tells_of_sessions
 from testnet import wait_for
 from tlsrpt import (datagram, detail, differences, outcome, parse,
                     send_datagrams)
@@ -319,6 +319,22 @@ def deferred_for_a_policy(bench):
         equal(ask(domain), NONE, "the second time")
 
 
-SCENARIOS = [datagrams, socket_is_kept, started_by_a_datagram,
+def told_by_a_log_file(bench):
+    """An older Postfix's own log, through a restart of the daemon."""
+    if tells_of_sessions():
+        raise Skipped("this machine's Postfix tells of its sessions")
+    domain = "sts-wrong-cert.test"
+    with bench.daemon("log-file", tlsrpt__listen=None,
+                      tlsrpt__maillog=bench.log.maillog) as daemon:
+        for number in (1, 2):
+            bench.send_and_wait(domain)
+            daemon.stop()  # the log is read to its end
+            got = daemon.spool.outcomes(domain, "log")
+            equal([line["failed"] for line in got], [1] * 2 * number,
+                  "sessions with its two addresses")
+            daemon.start()  # from there on
+
+
+SCENARIOS = [told_by_a_log_file, datagrams, socket_is_kept, started_by_a_datagram,
              no_room_for_outcomes, killed_amid_outcomes, findings,
              deferred_for_a_policy]
