@@ -224,8 +224,7 @@ Awaitable<PolicyFetcher::HostAddresses> PolicyFetcher::AddressesOf(
     return !settings_.address_filter.Allows(address);
   });
   if (found.usable.empty())
-    found.problem =
-        host + " has only non-global addresses (see sts.allow_private)";
+    found.problem = host + " has only non-global addresses";
   if (found.usable.size() > kMaxAddresses) found.usable.resize(kMaxAddresses);
   co_return found;
 }
