@@ -16,6 +16,8 @@ constexpr size_t kWarmUpShare = 2;
 // Lookups in flight, answered ones included, as a multiple of
 // policy.max_lookups.
 constexpr size_t kAnsweredShare = 4;
+// Destinations whose warm-up has found something.
+constexpr size_t kMaxUnasked = 1000;
 
 struct KindNames {
   const char* reply;
@@ -108,6 +110,7 @@ PolicyService::Known PolicyService::AnswerNow(std::string_view key,
   if (found.text.empty()) return {};
   hits_.Increment();
   Count(found.kind);
+  if (!unasked_.empty()) TellOfUnasked(MemoryKey(key, overriding));
   return {found.text, std::move(found.policy)};
 }
 
@@ -295,15 +298,30 @@ void PolicyService::NoteSize() {
 void PolicyService::Observe(const Flight& flight) {
   const Facts& facts = flight.lookup->facts();
   results_.Count(facts);
-  // Warm-ups are nobody's session.
-  if (!flight.asked) return;
   const ReplyKind kind = flight.replies.kind;
-  const Answered answered{.temp_for_policy_file = flight.held,
-                          .temp_for_dns = kind == ReplyKind::kTempMxLookup ||
-                                          kind == ReplyKind::kTempDaneUnknown,
-                          .secure = kind == ReplyKind::kSecure};
-  for (Finding& finding : FindingsOf(facts, answered))
+  const bool asked = flight.asked;
+  const Answered answered{
+      .temp_for_policy_file = flight.held,
+      .temp_for_dns = asked && (kind == ReplyKind::kTempMxLookup ||
+                                kind == ReplyKind::kTempDaneUnknown),
+      .secure = kind == ReplyKind::kSecure};
+  std::vector<Finding> findings = FindingsOf(facts, answered);
+  // Warm-ups are nobody's session. Who asks next gets their answer.
+  if (!asked) {
+    if (unasked_.size() >= kMaxUnasked) unasked_.clear();
+    unasked_.erase(flight.name);
+    if (!findings.empty()) unasked_[flight.name] = std::move(findings);
+    return;
+  }
+  for (Finding& finding : findings) world_.outcomes.Record(std::move(finding));
+}
+
+void PolicyService::TellOfUnasked(const std::string& name) {
+  const auto found = unasked_.find(name);
+  if (found == unasked_.end()) return;
+  for (Finding& finding : found->second)
     world_.outcomes.Record(std::move(finding));
+  unasked_.erase(found);
 }
 
 std::optional<Replies> PolicyService::WithoutHeldFetch(

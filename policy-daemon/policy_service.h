@@ -99,6 +99,7 @@ class PolicyService {
   void Remember(Flight& flight);
   void PutAside(const std::string& name);
   void Observe(const Flight& flight);
+  void TellOfUnasked(const std::string& name);
   void NoteSize();
   // For a question that comes after the first TEMP on account of a slow
   // policy file: it does not wait for that file again.
@@ -116,6 +117,8 @@ class PolicyService {
   // The other ports that were asked about: what Drop() has to look for.
   boost::unordered_flat_set<uint16_t> ports_ = {kSmtpPort};
   boost::unordered_flat_map<std::string, std::shared_ptr<Flight>> in_flight_;
+  // What warm-ups have found, until somebody asks.
+  boost::unordered_flat_map<std::string, std::vector<Finding>> unasked_;
   uint64_t put_aside_ = 0;  // for names of their own
   size_t undecided_ = 0;    // of these
   std::array<prometheus::Counter*, kReplyKinds> answers_{};

@@ -436,6 +436,17 @@ TEST_F(OutcomeTest, ManyQuestionsOfOneLookupAreToldOnce) {
   EXPECT_EQ(world.outcomes.all.size(), 1u);
 }
 
+// With a milter every question comes after its warm-up.
+TEST_F(OutcomeTest, WhatAWarmUpHasFoundIsToldOnceSomebodyAsks) {
+  StsDomain();
+  https.Fail(kPolicyHost, HttpsFailure::kConnect);
+  EXPECT_TRUE(WarmUp(kDomain));
+  EXPECT_TRUE(world.outcomes.all.empty());
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(Answer(kDomain), kNotFound);
+  ASSERT_EQ(world.outcomes.all.size(), 1u);
+  EXPECT_EQ(world.outcomes.all[0].outcome.failed, 0u);
+}
+
 TEST_F(OutcomeTest, SuccessesAndAbsencesAreNotTold) {
   StsDomain();
   Answer(kDomain);
