@@ -30,8 +30,8 @@ struct AnsweredPolicy {
   // An MX host that has TLSA records, usable or not.
   struct DaneHost {
     std::string name;
-    std::string tlsa_base;              // where they are
-    std::vector<std::string> tlsa;      // in Outcome's spelling, sorted
+    std::string tlsa_base;          // where they are
+    std::vector<std::string> tlsa;  // in Outcome's spelling, sorted
 
     friend bool operator==(const DaneHost&, const DaneHost&) = default;
   };

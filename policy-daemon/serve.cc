@@ -293,6 +293,7 @@ class Daemon {
       for (auto* listeners :
            {&sockets_.policy, &sockets_.metrics, &sockets_.milter})
         for (Listener& listener : *listeners) listener.Close();
+      if (receiver_) receiver_->Hide();
       server_.Stop();
       Spawn(loop_.get_executor(), EndAfterAnswers());
     }

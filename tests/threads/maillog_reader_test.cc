@@ -54,17 +54,19 @@ class MaillogReaderTest : public testing::Test {
                   int(time.minutes().count()), int(time.seconds().count()),
                   int(time.subseconds().count()));
     const std::lock_guard lock(log.mutex);
-    log.lines.push_back(std::string(text) + " " + host + " postfix/smtp[443]: " +
-                        rest);
+    log.lines.push_back(std::string(text) + " " + host +
+                        " postfix/smtp[443]: " + rest);
   }
   // A session that went well, and the end of its delivery.
   void WriteSession(const std::string& host = "mail") {
-    Write("Trusted TLS connection established to mx.example.com[192.0.2.1]:25: "
-          "TLSv1.3 with cipher X",
-          host);
-    Write("A1B2C3: to=<a@example.com>, relay=mx.example.com[192.0.2.1]:25, "
-          "delay=1, delays=0/0/0/1, dsn=2.0.0, status=sent (250 ok)",
-          host);
+    Write(
+        "Trusted TLS connection established to mx.example.com[192.0.2.1]:25: "
+        "TLSv1.3 with cipher X",
+        host);
+    Write(
+        "A1B2C3: to=<a@example.com>, relay=mx.example.com[192.0.2.1]:25, "
+        "delay=1, delays=0/0/0/1, dsn=2.0.0, status=sent (250 ok)",
+        host);
   }
   void Ask() {
     AnsweredPolicy policy;
