@@ -24,6 +24,9 @@ using std::chrono::steady_clock;
 constexpr int kWriterNice = 10;
 constexpr Seconds kSyncInterval{1};
 constexpr Seconds kExpireInterval{3600};
+// A burst is over when nothing has come for so long; it is not awaited longer.
+constexpr std::chrono::milliseconds kLull{10};
+constexpr std::chrono::milliseconds kLongestBurst{100};
 constexpr size_t kBlockBytes = 256 << 10;
 // Of a burst's blocks; the others are given back.
 constexpr size_t kMaxSpare = 16;
@@ -83,15 +86,23 @@ bool OutcomeRecorder::AppendDatagrams(
     counters_.lost.Increment(static_cast<double>(datagrams.size()));
     return false;
   }
+  const bool was_empty = inbox_.empty();
+  const bool was_crowded = IsCrowded();
   for (const std::string_view datagram : datagrams) {
     Block& block = BlockFor(datagram.size());
     block.bytes += datagram;
     block.sizes.push_back(datagram.size());
     inbox_.bytes += datagram.size() + kKeeping;
   }
+  const bool wakes = was_empty || IsCrowded() != was_crowded;
   lock.unlock();
-  came_.notify_one();
+  if (wakes) came_.notify_one();
   return true;
+}
+
+// REQUIRES: mutex_ is held. No burst is awaited beyond that.
+bool OutcomeRecorder::IsCrowded() const {
+  return inbox_.bytes >= settings_.max_waiting_bytes / 2;
 }
 
 // REQUIRES: mutex_ is held.
@@ -145,6 +156,7 @@ void OutcomeRecorder::WriteOn() {
   for (;;) {
     came_.wait(lock, [this] { return ending_ || !inbox_.empty(); });
     if (inbox_.empty()) break;
+    AwaitLull(lock);
     std::swap(taken, inbox_);
     lock.unlock();
     room_.notify_all();
@@ -156,6 +168,17 @@ void OutcomeRecorder::WriteOn() {
   }
   all_written_ = true;
   written_.notify_one();
+}
+
+// Where both share a core, what is written during a burst gets lost in front of
+// the socket.
+void OutcomeRecorder::AwaitLull(std::unique_lock<std::mutex>& lock) {
+  const auto latest = steady_clock::now() + kLongestBurst;
+  size_t before = 0;
+  while (std::exchange(before, inbox_.bytes) != inbox_.bytes &&
+         steady_clock::now() < latest)
+    if (came_.wait_for(lock, kLull, [this] { return ending_ || IsCrowded(); }))
+      break;
 }
 
 // What is given back is not freed while the receiver waits.

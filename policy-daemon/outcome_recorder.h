@@ -1,11 +1,12 @@
 // OutcomeRecorder: the thread between those who know how sessions went and the
 // spool.
 //
-// It takes what has come meanwhile, parses each of equal datagrams once (most
-// are: successes), merges, and appends in one write: under load batches grow,
-// and calls do not. Another thread syncs, at most every second. A spool that
-// cannot be written costs the outcomes, which are counted, and nothing else;
-// every batch tries it again.
+// It lets a burst come in first, which the receiver needs the processor for.
+// Then it takes what has come, parses each of equal datagrams once (most are:
+// successes), merges, and appends in one write: under load batches grow, and
+// calls do not. Another thread syncs, at most every second. A spool that cannot
+// be written costs the outcomes, which are counted, and nothing else; every
+// batch tries it again.
 //
 // Contract: AppendDatagrams() and Record() from any thread. What waits is
 // bounded: AppendDatagrams() waits for room, Record() drops and counts.
@@ -77,7 +78,9 @@ class OutcomeRecorder {
   };
 
   Block& BlockFor(size_t bytes);
+  bool IsCrowded() const;
   void WriteOn();
+  void AwaitLull(std::unique_lock<std::mutex>& lock);
   void Recycle(Inbox& inbox);
   static std::vector<Repeated> Count(const std::vector<Block>& blocks);
   void TakeIn(Inbox& inbox);
