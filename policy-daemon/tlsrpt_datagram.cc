@@ -348,12 +348,13 @@ const char* DatagramFaultName(DatagramFault fault) {
 }
 
 DatagramParser::DatagramParser()
-    : text_(kMaxDatagramBytes + 1), pool_(kPoolBytes) {}
+    : text_(kMaxDatagramBytes + kAfterJson), pool_(kPoolBytes) {}
 
 DatagramResult DatagramParser::Parse(std::string_view datagram, WallTime at) {
   if (datagram.empty()) return DatagramFault::kEmpty;
   if (datagram.size() > kMaxDatagramBytes) return DatagramFault::kTooLong;
-  *std::copy(datagram.begin(), datagram.end(), text_.begin()) = '\0';
+  std::fill_n(std::copy(datagram.begin(), datagram.end(), text_.begin()),
+              kAfterJson, '\0');
   JsonPool pool(pool_.data(), pool_.size());
   ShallowJson tree(pool);
   if (!tree.Read(text_.data(), datagram.size())) return DatagramFault::kNotJson;

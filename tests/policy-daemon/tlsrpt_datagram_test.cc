@@ -708,6 +708,23 @@ TEST(TlsrptDatagram, IsJson) {
     Bad(text, Fault::kNotJson, "");
 }
 
+TEST(TlsrptDatagram, HasNoControlCharacterInAString) {
+  const std::string plain(40, 'x');
+  for (size_t place = 0; place <= plain.size(); ++place) {
+    std::string record = plain;
+    record.insert(place, R"(\"\\)");
+    const Outcome outcome = Good(With(kNoPolicy, "v=TLSRPTv1;", record));
+    record.replace(place, 4, R"("\)");
+    EXPECT_EQ(outcome.record.substr(0, record.size()), record) << place;
+    for (int c = 0; c < 0x20; ++c) {
+      std::string bad = plain;
+      bad.insert(place, 1, static_cast<char>(c));
+      Bad(With(kNoPolicy, "v=TLSRPTv1;", bad), Fault::kNotJson,
+          std::to_string(c) + " at " + std::to_string(place));
+    }
+  }
+}
+
 TEST(TlsrptDatagram, MakesNoNumberOfDigitsThatAreNone) {
   const std::string zeros(20000, '0');
   for (const std::string& number :
