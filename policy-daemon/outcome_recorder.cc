@@ -54,6 +54,11 @@ size_t MemoryOf(const Outcome& outcome) {
   return bytes;
 }
 
+// As libtlsrpt writes it. Failures mostly differ, and are a line each.
+bool TellsOfSuccess(std::string_view datagram) {
+  return datagram.ends_with(R"("f":0}]})");
+}
+
 }  // namespace
 
 OutcomeRecorder::OutcomeRecorder(Settings settings,
@@ -203,7 +208,7 @@ void OutcomeRecorder::NoteUnsynced(std::shared_ptr<const SpoolFile> file) {
     unsynced_.push_back(std::move(file));
 }
 
-// In the order of their coming.
+// In the order of their coming; of the successes, equal ones together.
 std::vector<OutcomeRecorder::Repeated> OutcomeRecorder::Count(
     const std::vector<Block>& blocks) {
   std::vector<Repeated> distinct;
@@ -219,6 +224,10 @@ std::vector<OutcomeRecorder::Repeated> OutcomeRecorder::Count(
     for (const size_t size : block.sizes) {
       const std::string_view datagram = rest.substr(0, size);
       rest.remove_prefix(size);
+      if (!TellsOfSuccess(datagram)) {
+        distinct.push_back({datagram, 1});
+        continue;
+      }
       size_t& place =
           places.try_emplace(datagram, distinct.size()).first->second;
       if (place < distinct.size() && distinct[place].times == kMaxRepeated)
@@ -249,7 +258,7 @@ void OutcomeRecorder::TakeIn(const Repeated& one, WallTime now) {
   auto parsed = parser_.Parse(one.datagram, now);
   if (const auto* fault = std::get_if<DatagramFault>(&parsed))
     return Refuse(*fault, one);
-  for (Outcome& outcome : std::get<std::vector<Outcome>>(parsed)) {
+  for (Outcome& outcome : std::get<std::span<Outcome>>(parsed)) {
     counters_.Count(outcome.source, one.times);
     batch_.Add(std::move(outcome), one.times);
   }

@@ -2,11 +2,10 @@
 // spool.
 //
 // It lets a burst come in first, which the receiver needs the processor for.
-// Then it takes what has come, parses each of equal datagrams once (most are:
-// successes), merges, and appends in one write: under load batches grow, and
-// calls do not. Another thread syncs, at most every second. A spool that cannot
-// be written costs the outcomes, which are counted, and nothing else; every
-// batch tries it again.
+// Then it takes what has come, parses equal successes once, merges, and appends
+// in one write: under load batches grow, and calls do not. Another thread
+// syncs, at most every second. A spool that cannot be written costs the
+// outcomes, which are counted, and nothing else; every batch tries it again.
 //
 // Contract: AppendDatagrams() and Record() from any thread. What waits is
 // bounded: AppendDatagrams() waits for room, Record() drops and counts.
