@@ -1,5 +1,7 @@
 #include "policy-daemon/outcome_recorder.h"
 
+#include <algorithm>
+#include <exception>
 #include <filesystem>
 #include <functional>
 #include <numeric>
@@ -54,6 +56,31 @@ size_t MemoryOf(const Outcome& outcome) {
   return bytes;
 }
 
+// Whether `work` was done. What it throws, mostly std::bad_alloc, ends no
+// thread: outcomes may be lost, mail must not.
+template <class Work>
+bool IsDone(Work work) noexcept {
+  try {
+    work();
+    return true;
+  } catch (const std::exception& error) {
+    static LogLimiter limiter(1);
+    static std::mutex limiting;
+    try {
+      uint64_t suppressed = 0;
+      const std::lock_guard lock(limiting);
+      if (limiter.Allow(steady_clock::now(), &suppressed))
+        Log(LogLevel::kError, "spool_given_up",
+            {{"reason", error.what()},
+             {"suppressed", suppressed},
+             {"effect", "outcomes are lost; mail is not affected"}});
+    } catch (const std::exception&) {
+      // Then without a line; the loss is counted.
+    }
+    return false;
+  }
+}
+
 // As libtlsrpt writes it. Failures mostly differ, and are a line each.
 bool TellsOfSuccess(std::string_view datagram) {
   return datagram.ends_with(R"("f":0}]})");
@@ -68,9 +95,11 @@ OutcomeRecorder::OutcomeRecorder(Settings settings,
       now_(std::move(now)),
       counters_(metrics),
       batch_(settings_.details),
-      writer_(settings_.directory),
-      writing_([this] { WriteOn(); }),
-      syncing_([this] { SyncOn(); }) {}
+      writer_(settings_.directory) {
+  spare_.reserve(kMaxSpare);  // so that to give back takes no memory
+  writing_ = std::thread([this] { WriteOn(); });
+  syncing_ = std::thread([this] { SyncOn(); });
+}
 
 OutcomeRecorder::~OutcomeRecorder() {
   while (writing_.joinable()) Finish(Seconds(3600));
@@ -93,12 +122,17 @@ bool OutcomeRecorder::AppendDatagrams(
   }
   const bool was_empty = inbox_.empty();
   const bool was_crowded = IsCrowded();
-  for (const std::string_view datagram : datagrams) {
-    Block& block = BlockFor(datagram.size());
-    block.bytes += datagram;
-    block.sizes.push_back(datagram.size());
-    inbox_.bytes += datagram.size() + kKeeping;
-  }
+  size_t lost = datagrams.size();
+  IsDone([&] {
+    for (const std::string_view datagram : datagrams) {
+      Block& block = BlockFor(datagram.size());
+      block.sizes.push_back(datagram.size());
+      block.bytes += datagram;  // has the room
+      inbox_.bytes += datagram.size() + kKeeping;
+      --lost;
+    }
+  });
+  counters_.lost.Increment(static_cast<double>(lost));
   const bool wakes = was_empty || IsCrowded() != was_crowded;
   lock.unlock();
   if (wakes) came_.notify_one();
@@ -115,14 +149,14 @@ OutcomeRecorder::Block& OutcomeRecorder::BlockFor(size_t bytes) {
   auto& blocks = inbox_.blocks;
   if (!blocks.empty() && blocks.back().bytes.size() + bytes <= kBlockBytes)
     return blocks.back();
+  Block block;
   if (spare_.empty()) {
-    blocks.emplace_back();
-    blocks.back().bytes.reserve(kBlockBytes);
+    block.bytes.reserve(kBlockBytes);
   } else {
-    blocks.push_back(std::move(spare_.back()));
+    block = std::move(spare_.back());
     spare_.pop_back();
   }
-  return blocks.back();
+  return blocks.emplace_back(std::move(block));
 }
 
 void OutcomeRecorder::Record(Outcome outcome) {
@@ -165,10 +199,11 @@ void OutcomeRecorder::WriteOn() {
     std::swap(taken, inbox_);
     lock.unlock();
     room_.notify_all();
-    TakeIn(taken);
+    const uint64_t settled_before = settled_;
+    if (!IsDone([&] { TakeIn(taken); })) GiveUp(taken, settled_before);
     Recycle(taken);
     lock.lock();
-    NoteUnsynced(writer_.file());
+    IsDone([this] { NoteUnsynced(writer_.file()); });
     written_.notify_one();
   }
   all_written_ = true;
@@ -264,7 +299,17 @@ void OutcomeRecorder::TakeIn(const Repeated& one, WallTime now) {
   }
 }
 
+// What has not been settled since is lost. (A datagram counts as one.)
+void OutcomeRecorder::GiveUp(const Inbox& inbox, uint64_t settled_before) {
+  uint64_t all = inbox.outcomes.size();
+  for (const Block& block : inbox.blocks) all += block.sizes.size();
+  const uint64_t settled = settled_ - settled_before;
+  counters_.lost.Increment(static_cast<double>(all - std::min(all, settled)));
+  batch_.Clear();
+}
+
 void OutcomeRecorder::Refuse(DatagramFault fault, const Repeated& one) {
+  settled_ += one.times;
   counters_.refused(fault).Increment(static_cast<double>(one.times));
   uint64_t suppressed = 0;
   if (refusal_log_.Allow(steady_clock::now(), &suppressed))
@@ -291,6 +336,7 @@ void OutcomeRecorder::Write(WallTime now) {
     counters_.bytes.Increment(static_cast<double>(lines.text.size()));
   counters_.written.Increment(static_cast<double>(written));
   counters_.lost.Increment(static_cast<double>(lost));
+  settled_ += written + lost;
   batch_.Clear();
   Report(appended.error, lost);
 }
@@ -322,8 +368,10 @@ void OutcomeRecorder::SyncOn() {
     const bool last = all_written_;
     const auto files = std::exchange(unsynced_, {});
     lock.unlock();
-    for (const auto& file : files) Sync(*file);
-    Expire();
+    IsDone([&] {
+      for (const auto& file : files) Sync(*file);
+      Expire();
+    });
     lock.lock();
     if (last) break;
     // A burst of writes costs one sync.
