@@ -1,11 +1,11 @@
 #include "common/outcome_json.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 
 #include "common/domain_name.h"
 #include "common/json_tree.h"
+#include "common/plain_text.h"
 #include "common/text.h"
 #include "common/utc.h"
 
@@ -13,13 +13,6 @@ namespace postern {
 namespace {
 
 // --- writing ---
-
-// By byte: printable ASCII that means itself in a JSON string.
-constexpr auto kPlain = [] {
-  std::array<bool, 256> plain{};
-  for (unsigned char c = 0x20; c < 0x7f; ++c) plain[c] = c != '"' && c != '\\';
-  return plain;
-}();
 
 void AppendUnit(char32_t unit, std::string& out) {
   static constexpr char kHex[] = "0123456789abcdef";
@@ -41,10 +34,7 @@ void AppendEscaped(char32_t code, std::string& out) {
 void AppendString(std::string_view text, std::string& out) {
   out += '"';
   while (!text.empty()) {
-    size_t plain = 0;
-    while (plain < text.size() &&
-           kPlain[static_cast<unsigned char>(text[plain])])
-      ++plain;
+    const size_t plain = PlainLength(text);
     out.append(text, 0, plain);
     text.remove_prefix(plain);
     if (text.empty()) break;
@@ -214,9 +204,10 @@ void AppendOutcomeLine(const Outcome& outcome, std::string& out) {
 std::optional<Outcome> ParseOutcomeLine(std::string_view line) {
   if (line.size() > kMaxOutcomeLine) return std::nullopt;
   std::string text(line);  // parsed in place
+  text.append(kAfterJson, '\0');
   JsonPool pool;
   DeepJson object(pool);
-  if (!object.Read(text.data(), text.size()) || !object.IsObject())
+  if (!object.Read(text.data(), line.size()) || !object.IsObject())
     return std::nullopt;
   const auto member = [&](const char* name) { return Member(object, name); };
   Outcome outcome;
