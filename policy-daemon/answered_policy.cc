@@ -15,9 +15,9 @@ size_t BytesOf(const AnsweredPolicy& policy) {
   size_t bytes = sizeof(policy) + policy.domain.size() +
                  policy.policy_domain.size() + BytesOf(policy.policy_string) +
                  BytesOf(policy.mx_host);
-  for (const auto& [name, tlsa_base, tlsa] : policy.dane_hosts)
-    bytes += sizeof(AnsweredPolicy::DaneHost) + name.size() + tlsa_base.size() +
-             BytesOf(tlsa);
+  for (const AnsweredPolicy::Host& host : policy.hosts)
+    bytes += sizeof(host) + host.name.size() + host.tlsa_base.size() +
+             BytesOf(host.tlsa);
   return bytes;
 }
 

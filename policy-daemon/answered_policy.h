@@ -22,20 +22,24 @@ struct AnsweredPolicy {
   };
   Demand demand = Demand::kNothing;
   std::string domain;  // of the next-hop, normal form; "": an address
-  // As in Outcome; those of DANE are in dane_hosts.
+  // As in Outcome; those of DANE are the hosts'.
   PolicyType policy_type = PolicyType::kNoPolicyFound;
   std::string policy_domain;
   std::vector<std::string> policy_string;
   std::vector<std::string> mx_host;
-  // An MX host that has TLSA records, usable or not.
-  struct DaneHost {
-    std::string name;
-    std::string tlsa_base;          // where they are
-    std::vector<std::string> tlsa;  // in Outcome's spelling, sorted
+  // Its MX hosts, by our lookup.
+  struct Host {
+    enum class Tlsa { kUnknown, kNone, kSome };
 
-    friend bool operator==(const DaneHost&, const DaneHost&) = default;
+    std::string name;
+    Tlsa has_tlsa = Tlsa::kUnknown;  // usable or not
+    std::string tlsa_base;           // kSome: where they are
+    std::vector<std::string> tlsa;   // in Outcome's spelling, sorted
+
+    friend bool operator==(const Host&, const Host&) = default;
   };
-  std::vector<DaneHost> dane_hosts;
+  std::vector<Host> hosts;
+  bool all_hosts = false;  // it has no others
 
   friend bool operator==(const AnsweredPolicy&,
                          const AnsweredPolicy&) = default;

@@ -179,12 +179,16 @@ void AdviseOutcomes(const PostfixSettings& postfix, const Options& options,
         "Postfix " + postfix.version +
         " tells of its sessions by itself, and better than its log: take "
         "tlsrpt.maillog out");
+  if (postfix.version.empty()) return;
   if (postfix.loglevel.empty() || postfix.loglevel == "0")
     advice.warnings.push_back(
         "smtp_tls_loglevel is 0: the log that tlsrpt.maillog names says "
         "nothing of TLS");
-  if (postfix.policy_maps.find("socketmap:inet:") != std::string::npos ||
-      postfix.policy_maps.find("proxy:") != std::string::npos)
+  const auto asks_by = [&](const char* map) {
+    return postfix.policy_maps.find(map) != std::string::npos;
+  };
+  if (asks_by("proxy:socketmap:") ||
+      (asks_by("socketmap:inet:") && !asks_by("socketmap:unix:")))
     advice.warnings.push_back(
         "smtp_tls_policy_maps asks by inet: or proxy:, and tlsrpt.maillog "
         "needs to know which process asks: only socketmap:unix: tells");

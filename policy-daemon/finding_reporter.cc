@@ -13,7 +13,7 @@ namespace {
 // Lookups at once.
 constexpr size_t kMaxRunning = 100;
 // A flood of broken domains is reported as far as this goes.
-constexpr size_t kMaxWaiting = 1000;
+constexpr size_t kMaxWaitingBytes = 16 << 20;
 
 }  // namespace
 
@@ -43,11 +43,18 @@ void FindingReporter::RecordSession(Outcome outcome) {
 }
 
 void FindingReporter::Add(Finding finding) {
-  if (waiting_.size() >= kMaxWaiting) return dropped_.Increment();
+  if (waiting_bytes_ >= kMaxWaitingBytes) return dropped_.Increment();
+  waiting_bytes_ += MemoryOf(finding.outcome);
   waiting_.push_back(std::move(finding));
   if (running_ >= kMaxRunning) return;
   ++running_;
   Spawn(world_.executor, ReportOn());
+}
+
+size_t FindingReporter::GiveUp() {
+  const size_t left = waiting_.size() + running_;
+  dropped_.Increment(static_cast<double>(left));
+  return left;
 }
 
 Awaitable<void> FindingReporter::ReportOn() {
@@ -59,6 +66,7 @@ Awaitable<void> FindingReporter::ReportOn() {
   while (!waiting_.empty()) {
     Finding finding = std::move(waiting_.front());
     waiting_.pop_front();
+    waiting_bytes_ -= MemoryOf(finding.outcome);
     co_await Report(std::move(finding));
   }
 }

@@ -41,6 +41,8 @@ class FindingReporter final : public OutcomeSink {
 
   // Something is on its way.
   bool busy() const { return running_ > 0; }
+  // Counts that as dropped; how much it is.
+  size_t GiveUp();
 
  private:
   void Add(Finding finding);
@@ -50,6 +52,7 @@ class FindingReporter final : public OutcomeSink {
   World world_;
   std::function<void(Outcome)> record_;
   std::deque<Finding> waiting_;
+  size_t waiting_bytes_ = 0;
   size_t running_ = 0;  // of ReportOn()
   prometheus::Counter& dropped_;
 };

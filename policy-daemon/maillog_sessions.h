@@ -103,6 +103,9 @@ class MaillogSessions {
   void NoteQuery(uint32_t pid, std::string_view key, AnsweredPolicyPtr policy,
                  LogTime now);
 
+  // Some could not be noted: none is the last of its process for sure.
+  void ForgetQueries();
+
   // What a line brings to an end; nearly always none or one. `now` dates them.
   std::vector<Outcome> TakeLine(const MaillogLine& line, LogTime now);
 
@@ -147,7 +150,7 @@ class MaillogSessions {
   void OnGivenUp(Process& process, const MaillogLine& line);
   void OnDelivered(Process& process, const MaillogLine& line);
   void End(Process& process, GivenUp how);
-  static PolicyType PolicyOfHost(const Session& session);
+  static std::optional<PolicyType> PolicyOfHost(const Session& session);
   void JudgeHandshake(const Session& session, bool refused);
   void Report(const Session& session, PolicyType type,
               std::optional<Failure> failure);

@@ -46,16 +46,6 @@ void BlockSignals() {
   pthread_sigmask(SIG_BLOCK, &all, nullptr);
 }
 
-size_t MemoryOf(const Outcome& outcome) {
-  size_t bytes = sizeof outcome + outcome.domain.size() +
-                 outcome.policy_domain.size() + outcome.record.size();
-  for (const auto* strings : {&outcome.policy_string, &outcome.mx_host})
-    for (const std::string& text : *strings) bytes += sizeof text + text.size();
-  for (const FailureDetail& detail : outcome.failure_details)
-    bytes += sizeof detail + detail.failure_reason_code.size();
-  return bytes;
-}
-
 // Whether `work` was done. What it throws, mostly std::bad_alloc, ends no
 // thread: outcomes may be lost, mail must not.
 template <class Work>

@@ -93,7 +93,7 @@ PolicyService::Known PolicyService::AnswerNow(std::string_view key,
                                               Dialect dialect) {
   if (key.empty() || key.size() > kMaxKeyLength || key.front() == '.') {
     Count(ReplyKind::kNotFound);
-    return {NotFoundNetstring(), PolicyOf("", nullptr)};
+    return {NotFoundNetstring(), nullptr};
   }
   const Override* overriding =
       overrides_.empty() ? nullptr : overrides_.Find(key);
@@ -183,6 +183,7 @@ void PolicyService::Drop(const std::string& domain) {
   std::vector<std::string> names;
   if (domain.empty()) {
     table_.Clear();
+    unasked_.clear();
     for (const auto& [name, flight] : in_flight_) names.push_back(name);
   } else {
     for (const uint16_t port : ports_) {
@@ -192,7 +193,10 @@ void PolicyService::Drop(const std::string& domain) {
           names.push_back(key.ToString() + off);
       }
     }
-    for (const std::string& name : names) table_.Drop(name);
+    for (const std::string& name : names) {
+      table_.Drop(name);
+      unasked_.erase(name);
+    }
     // Who has not read the policy yet will read the new one.
     std::erase_if(names, [this](const std::string& name) {
       const auto found = in_flight_.find(name);
@@ -306,11 +310,12 @@ void PolicyService::Observe(const Flight& flight) {
                                 kind == ReplyKind::kTempDaneUnknown),
       .secure = kind == ReplyKind::kSecure};
   std::vector<Finding> findings = FindingsOf(facts, answered);
+  unasked_.erase(flight.name);
   // Warm-ups are nobody's session. Who asks next gets their answer.
   if (!asked) {
+    if (findings.empty() || flight.stale) return;
     if (unasked_.size() >= kMaxUnasked) unasked_.clear();
-    unasked_.erase(flight.name);
-    if (!findings.empty()) unasked_[flight.name] = std::move(findings);
+    unasked_[flight.name] = std::move(findings);
     return;
   }
   for (Finding& finding : findings) world_.outcomes.Record(std::move(finding));

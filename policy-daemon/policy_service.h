@@ -50,8 +50,9 @@ class PolicyService {
   void Use(Settings settings, Overrides overrides);
 
   struct Known {
-    std::string_view text;     // the netstring to write
-    AnsweredPolicyPtr policy;  // null unless ReplySettings::with_policy
+    std::string_view text;  // the netstring to write
+    // May be null without ReplySettings::with_policy, and for what has none.
+    AnsweredPolicyPtr policy;
   };
   // The answer if it is known without waiting; an empty text otherwise. The
   // view holds until the loop runs on.
@@ -117,7 +118,7 @@ class PolicyService {
   // The other ports that were asked about: what Drop() has to look for.
   boost::unordered_flat_set<uint16_t> ports_ = {kSmtpPort};
   boost::unordered_flat_map<std::string, std::shared_ptr<Flight>> in_flight_;
-  // What warm-ups have found, until somebody asks.
+  // What warm-ups have found, until somebody gets their answer.
   boost::unordered_flat_map<std::string, std::vector<Finding>> unasked_;
   uint64_t put_aside_ = 0;  // for names of their own
   size_t undecided_ = 0;    // of these

@@ -41,6 +41,18 @@ bool ReportsTesting(const Facts& facts, const ReplySettings& settings) {
          facts.sts.policy && facts.sts.policy->mode == StsMode::kTesting;
 }
 
+AnsweredPolicy::Host HostOf(const HostFacts& facts) {
+  using Tlsa = AnsweredPolicy::Host::Tlsa;
+  AnsweredPolicy::Host host;
+  host.name = facts.name;
+  if (facts.state == HostState::kNone) host.has_tlsa = Tlsa::kNone;
+  if (facts.tlsa.empty()) return host;
+  host.has_tlsa = Tlsa::kSome;
+  host.tlsa_base = facts.tlsa_base;
+  host.tlsa = TlsaStrings(facts.tlsa);
+  return host;
+}
+
 // `kind` is no TEMP.
 AnsweredPolicyPtr PolicyOf(const Facts& facts, ReplyKind kind) {
   AnsweredPolicy policy;
@@ -57,11 +69,9 @@ AnsweredPolicyPtr PolicyOf(const Facts& facts, ReplyKind kind) {
   } else if (kind == ReplyKind::kDane) {
     policy.demand = Demand::kDane;
   }
-  if (kind == ReplyKind::kDaneOnly || kind == ReplyKind::kDane)
-    for (const HostFacts& host : facts.hosts)
-      if (!host.tlsa.empty())
-        policy.dane_hosts.push_back(
-            {host.name, host.tlsa_base, TlsaStrings(host.tlsa)});
+  for (const HostFacts& host : facts.hosts)
+    policy.hosts.push_back(HostOf(host));
+  policy.all_hosts = !facts.mx.skipped && facts.mx.unexamined == 0;
   return std::make_shared<const AnsweredPolicy>(std::move(policy));
 }
 

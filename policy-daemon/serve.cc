@@ -256,8 +256,9 @@ class Daemon {
           engine_.findings.RecordSession(std::move(outcome));
       });
     };
-    reader_ = new MaillogReader(OpenMaillog(options_), host.data(), report,
-                                *engine_.metrics);
+    reader_ =
+        new MaillogReader([options = options_] { return OpenMaillog(options); },
+                          host.data(), report, *engine_.metrics);
     server_.TellOfAnswers([reader = reader_](uint32_t pid, std::string_view key,
                                              AnsweredPolicyPtr policy) {
       reader->NoteQuery(pid, key, std::move(policy));
@@ -305,12 +306,20 @@ class Daemon {
   Awaitable<void> EndAfterAnswers() {
     std::function<bool()> owing = [this] { return server_.busy() > 0; };
     co_await WaitWhile(std::move(owing), options_.policy.answer_timeout);
-    // What it reports comes to the loop behind this.
-    if (reader_ && !reader_->Stop(kDiskPatience))
+    // What it reports comes to the loop before that.
+    if (reader_) reader_->StopSoon();
+    std::function<bool()> reading = [this] {
+      return reader_ && !reader_->has_ended();
+    };
+    co_await WaitWhile(std::move(reading), kDiskPatience);
+    if (reader_ && !reader_->has_ended())
       Log(LogLevel::kError, "maillog_not_read_to_its_end",
           {{"reason", "the disk hangs"}});
     std::function<bool()> finding = [this] { return engine_.findings.busy(); };
     co_await WaitWhile(std::move(finding), kFindingPatience);
+    if (const size_t left = engine_.findings.GiveUp())
+      Log(LogLevel::kWarn, "outcomes_not_looked_up",
+          {{"lost", left}, {"reason", "DNS did not answer in time"}});
     loop_.stop();
   }
 

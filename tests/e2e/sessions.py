@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import sender
 import world
+from checks import equal
 from journal import Journal, JournalLog
 from maillog import MailLog
 from newer_postfix import MAILLOG, SOCKET, TLSRPT_SOCKET, NewerPostfix
@@ -262,7 +263,8 @@ class LogSessions(Sessions):
         sender.send(recipient)
 
     def wait_written(self):
-        self.daemon.stop()  # it reads the log to its end
+        # It reads the log to its end.
+        equal(self.daemon.stop(), 0, "exit status of the daemon")
 
     def expected(self, session):
         told = TOLD_OTHERWISE.get(session.domain, session)

@@ -222,6 +222,9 @@ TEST(AdviseMainCf, WhatTheLogNeeds) {
   postfix.loglevel = "1";
   postfix.policy_maps = "socketmap:inet:127.0.0.1:8461:policy";
   WarnsOf(postfix, ReadingLog(), "which process asks");
+  postfix.policy_maps =
+      "proxy:mysql:/etc/tls.cf, socketmap:unix:postern/policy.sock:policy";
+  EXPECT_EQ(AdviseMainCf(postfix, ReadingLog()).warnings, (Strings{}));
   postfix.policy_maps = "proxy:socketmap:unix:postern/policy.sock:policy";
   WarnsOf(postfix, ReadingLog(), "which process asks");
   postfix = Ready("3.10.1");

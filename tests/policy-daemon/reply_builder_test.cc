@@ -265,7 +265,7 @@ TEST(AnsweredPolicy, OfSecureIsThePolicy) {
   EXPECT_EQ(policy.mx_host, std::vector<std::string>{"mx.example.com"});
 }
 
-TEST(AnsweredPolicy, OfDaneNamesTheHostsWithRecords) {
+TEST(AnsweredPolicy, OfDaneHasTheHostsAndTheirRecords) {
   Facts facts = FactsWith(StsMode::kTesting);
   for (const auto& [name, state] :
        {std::pair("mx1.example.com", HostState::kUsable),
@@ -280,11 +280,14 @@ TEST(AnsweredPolicy, OfDaneNamesTheHostsWithRecords) {
   }
   const auto policy = PolicyOf(facts, kDane);
   EXPECT_EQ(policy.demand, Demand::kDane);
-  ASSERT_EQ(policy.dane_hosts.size(), 2u);
-  EXPECT_EQ(policy.dane_hosts[1].name, "mx2.example.com");
-  EXPECT_EQ(policy.dane_hosts[1].tlsa_base, "tlsa.mx2.example.com");
-  EXPECT_EQ(policy.dane_hosts[1].tlsa.size(), 1u);
-  EXPECT_EQ(PolicyOf(facts, kDaneOnly).dane_hosts, policy.dane_hosts);
+  using Tlsa = AnsweredPolicy::Host::Tlsa;
+  ASSERT_EQ(policy.hosts.size(), 3u);
+  EXPECT_EQ(policy.hosts[1].name, "mx2.example.com");
+  EXPECT_EQ(policy.hosts[1].has_tlsa, Tlsa::kSome);
+  EXPECT_EQ(policy.hosts[1].tlsa_base, "tlsa.mx2.example.com");
+  EXPECT_EQ(policy.hosts[1].tlsa.size(), 1u);
+  EXPECT_EQ(policy.hosts[2].has_tlsa, Tlsa::kNone);
+  EXPECT_TRUE(policy.all_hosts);
   EXPECT_EQ(PolicyOf(facts, kDaneOnly).demand, Demand::kAuthentication);
   EXPECT_EQ(PolicyOf(facts, kDaneOnly).policy_type, PolicyType::kTlsa);
 }

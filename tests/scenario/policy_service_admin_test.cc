@@ -447,6 +447,17 @@ TEST_F(OutcomeTest, WhatAWarmUpHasFoundIsToldOnceSomebodyAsks) {
   EXPECT_EQ(world.outcomes.all[0].outcome.failed, 0u);
 }
 
+TEST_F(OutcomeTest, WhatAWarmUpHasFoundIsNotToldOnceItIsOver) {
+  StsDomain();
+  https.Fail(kPolicyHost, HttpsFailure::kConnect);
+  EXPECT_TRUE(WarmUp(kDomain));
+  service().Drop("");
+  world.store.entries.clear();
+  StsDomain();
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(Answer(kDomain), kSecure);
+  EXPECT_TRUE(world.outcomes.all.empty());
+}
+
 TEST_F(OutcomeTest, SuccessesAndAbsencesAreNotTold) {
   StsDomain();
   Answer(kDomain);

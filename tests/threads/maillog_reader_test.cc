@@ -8,8 +8,6 @@
 namespace postern {
 namespace {
 
-constexpr Seconds kPatience{60};
-
 // Hands on what the test writes, once.
 class FakeLog final : public LogSource {
  public:
@@ -32,11 +30,13 @@ class FakeLog final : public LogSource {
     return false;
   }
   void Save() override { ++shared_.saved; }
-  std::string problem() const override { return problem_; }
+  const std::string& problem() const override { return problem_; }
+  const std::string& save_problem() const override { return save_problem_; }
 
  private:
   Shared& shared_;
   std::string problem_;
+  std::string save_problem_;
 };
 
 class MaillogReaderTest : public testing::Test {
@@ -74,6 +74,8 @@ class MaillogReaderTest : public testing::Test {
     reader->NoteQuery(443, "example.com",
                       std::make_shared<const AnsweredPolicy>(policy));
   }
+  // All that was written has been read.
+  void Finish() { reader.reset(); }
   double Sessions(const char* result) {
     return metrics
         .Counter("postern_maillog_sessions_total", "", {{"result", result}})
@@ -84,7 +86,7 @@ class MaillogReaderTest : public testing::Test {
   Metrics metrics;
   std::vector<Outcome> reported;
   std::unique_ptr<MaillogReader> reader = std::make_unique<MaillogReader>(
-      std::make_unique<FakeLog>(log), "Mail.example.net",
+      [this] { return std::make_unique<FakeLog>(log); }, "Mail.example.net",
       [this](std::vector<Outcome> outcomes) {
         reported.insert(reported.end(), outcomes.begin(), outcomes.end());
       },
@@ -94,7 +96,7 @@ class MaillogReaderTest : public testing::Test {
 TEST_F(MaillogReaderTest, ASessionBehindItsQueryIsReported) {
   Ask();
   WriteSession();
-  EXPECT_TRUE(reader->Stop(kPatience));
+  Finish();
   ASSERT_EQ(reported.size(), 1u);
   EXPECT_EQ(reported[0].domain, "example.com");
   EXPECT_EQ(reported[0].source, OutcomeSource::kLog);
@@ -104,22 +106,45 @@ TEST_F(MaillogReaderTest, ASessionBehindItsQueryIsReported) {
 
 TEST_F(MaillogReaderTest, OneWithoutIsCounted) {
   WriteSession();
-  EXPECT_TRUE(reader->Stop(kPatience));
+  Finish();
   EXPECT_TRUE(reported.empty());
   EXPECT_EQ(Sessions("without_query"), 1);
 }
 
 // Its process ids are not ours.
 TEST_F(MaillogReaderTest, LinesOfAnotherHostAreLeftOut) {
-  Ask();
-  WriteSession("backup");
-  EXPECT_TRUE(reader->Stop(kPatience));
+  WriteSession();
+  for (const char* other :
+       {"backup", "mail.example.org", "mail2.example.net"}) {
+    Ask();
+    WriteSession(other);
+  }
+  Finish();
   EXPECT_TRUE(reported.empty());
-  EXPECT_EQ(Sessions("without_query"), 0);
+  EXPECT_EQ(Sessions("without_query"), 1) << "our own, before the query";
+  EXPECT_EQ(metrics.Counter("postern_maillog_foreign_lines_total", "").Value(),
+            6);
+}
+
+TEST_F(MaillogReaderTest, OursAreToldWithAndWithoutTheDomain) {
+  for (const char* own : {"mail", "MAIL.example.net"}) {
+    Ask();
+    WriteSession(own);
+  }
+  Finish();
+  EXPECT_EQ(reported.size(), 2u);
+}
+
+// Postfix's own maillog_file: what stands there is myhostname.
+TEST_F(MaillogReaderTest, ANameThatStandsAloneIsOurs) {
+  Ask();
+  WriteSession("mx.example.org");
+  Finish();
+  EXPECT_EQ(reported.size(), 1u);
 }
 
 TEST_F(MaillogReaderTest, ThePositionIsRememberedAtTheEnd) {
-  EXPECT_TRUE(reader->Stop(kPatience));
+  Finish();
   EXPECT_EQ(log.saved, 1);
 }
 
@@ -129,7 +154,7 @@ TEST_F(MaillogReaderTest, ALogThatCannotBeReadIsToldOf) {
     log.problem = "cannot read it";
   }
   testing::internal::CaptureStderr();
-  EXPECT_TRUE(reader->Stop(kPatience));
+  Finish();
   EXPECT_NE(testing::internal::GetCapturedStderr().find("maillog_unread"),
             std::string::npos);
 }
