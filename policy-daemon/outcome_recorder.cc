@@ -30,6 +30,7 @@ constexpr Seconds kExpireInterval{3600};
 constexpr std::chrono::milliseconds kLull{10};
 constexpr std::chrono::milliseconds kLongestBurst{100};
 constexpr size_t kBlockBytes = 256 << 10;
+constexpr size_t kBlockDatagrams = 4096;  // empty ones need room, too
 // Of a burst's blocks; the others are given back.
 constexpr size_t kMaxSpare = 16;
 // Of a datagram in the inbox: its size, its place among the distinct ones.
@@ -137,7 +138,8 @@ bool OutcomeRecorder::IsCrowded() const {
 // REQUIRES: mutex_ is held.
 OutcomeRecorder::Block& OutcomeRecorder::BlockFor(size_t bytes) {
   auto& blocks = inbox_.blocks;
-  if (!blocks.empty() && blocks.back().bytes.size() + bytes <= kBlockBytes)
+  if (!blocks.empty() && blocks.back().sizes.size() < kBlockDatagrams &&
+      blocks.back().bytes.size() + bytes <= kBlockBytes)
     return blocks.back();
   Block block;
   if (spare_.empty()) {
