@@ -27,11 +27,12 @@ struct rapidjson::Transcoder<postern::QuickUtf8, postern::QuickUtf8>
     : Transcoder<UTF8<>, UTF8<>> {
   using Transcoder<UTF8<>, UTF8<>>::Transcode;  // of other streams
   static bool Transcode(InsituStringStream& in, InsituStringStream&) {
-    size_t bytes = 1;  // the first means nothing, plain or not
+    Take(in, 1);  // means nothing, plain or not
+    size_t bytes = 0;
     do {
-      Take(in, bytes);
       bytes = postern::PlainLengthInStep(in.src_);
-    } while (bytes > 0);
+      Take(in, bytes);
+    } while (bytes == postern::kPlainStep);
     return true;
   }
 
