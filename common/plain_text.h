@@ -15,12 +15,13 @@ inline constexpr size_t kPlainStep = 16;
 // How many of kPlainStep bytes are plain, up to the first that is not.
 inline size_t PlainLengthInStep(const char* text) {
   // A vector of the compiler's: SSE2, NEON, or what else there is.
-  typedef signed char Bytes __attribute__((vector_size(kPlainStep)));
+  typedef unsigned char Bytes __attribute__((vector_size(kPlainStep)));
+  typedef signed char Signed __attribute__((vector_size(kPlainStep)));
   Bytes bytes;
   std::memcpy(&bytes, text, sizeof bytes);
-  // Bytes from 0x80 are negative.
-  const Bytes others =
-      (bytes < 0x20) | (bytes == '"') | (bytes == '\\') | (bytes == 0x7f);
+  // Signed, the successors of 0x7f and of all beyond are less, too.
+  const Signed successors = reinterpret_cast<Signed>(bytes + 1);
+  const Signed others = (successors < 0x21) | (bytes == '"') | (bytes == '\\');
   uint64_t half[2];
   std::memcpy(half, &others, sizeof half);
   const auto length = [](uint64_t eight) {
