@@ -39,7 +39,8 @@ class OutcomeRecorder {
     std::string directory;  // of the day files
     int keep_days = 10;
     DetailBounds::Limits details{};
-    size_t max_waiting_bytes = 32 << 20;  // in memory, nearly
+    // In memory, nearly: so a disk may hang for minutes.
+    size_t max_waiting_bytes = 96 << 20;
   };
   // `now` is called from the recorder's threads; `metrics` outlives it.
   OutcomeRecorder(Settings settings, std::function<WallTime()> now,

@@ -27,7 +27,7 @@ REFUSED = 'postern_tlsrpt_refused_total{reason="%s"}'
 # A queue of the kernel's is this long at least (net.unix.max_dgram_qlen).
 QUEUE = 10
 # By docs/spool-format.md: bytes, and what each datagram counts beside its own.
-RING_AND_BATCH, KEEPING = 2 * 32 << 20, 64
+RING_AND_BATCH, KEEPING = 2 * 96 << 20, 64
 KILLS = int(os.environ.get("POSTERN_KILLS", 3))
 
 
