@@ -1,18 +1,12 @@
 #include "common/clean_text.h"
 
-#include <algorithm>
-
+#include "common/plain_text.h"
 #include "common/text.h"
 
 namespace postern {
 namespace {
 
 constexpr std::string_view kReplacement = "\xef\xbf\xbd";
-
-bool IsPrintableAscii(std::string_view text) {
-  return std::all_of(text.begin(), text.end(),
-                     [](char c) { return c >= 0x20 && c <= 0x7e; });
-}
 
 bool IsControl(char32_t c) { return c < 0x20 || (c >= 0x7f && c < 0xa0); }
 
@@ -23,10 +17,16 @@ bool IsNoncharacter(char32_t c) {
 }  // namespace
 
 std::string CleanText(std::string_view text, size_t max_bytes) {
-  // Nearly all text is this, and needs no look at each character.
-  const std::string_view head = text.substr(0, max_bytes);
-  if (IsPrintableAscii(head)) return std::string(head);
   std::string clean;
+  CleanTextInto(clean, text, max_bytes);
+  return clean;
+}
+
+void CleanTextInto(std::string& clean, std::string_view text,
+                   size_t max_bytes) {
+  const size_t plain = PlainLength(text.substr(0, max_bytes));
+  clean.assign(text, 0, plain);
+  text.remove_prefix(plain);
   while (!text.empty()) {
     const std::string_view before = text;
     const char32_t code = TakeUtf8(text);
@@ -38,7 +38,6 @@ std::string CleanText(std::string_view text, size_t max_bytes) {
     if (clean.size() + character.size() > max_bytes) break;
     clean += character;
   }
-  return clean;
 }
 
 }  // namespace postern

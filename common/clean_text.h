@@ -12,5 +12,7 @@ namespace postern {
 // each control character (C0, DEL, C1) as a blank, cut between two characters
 // to at most `max_bytes`.
 std::string CleanText(std::string_view text, size_t max_bytes);
+// The same, into a string that has room from what it was before.
+void CleanTextInto(std::string& clean, std::string_view text, size_t max_bytes);
 
 }  // namespace postern

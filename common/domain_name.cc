@@ -1,6 +1,7 @@
 #include "common/domain_name.h"
 
 #include <algorithm>
+#include <array>
 #include <memory>
 
 #include <idn2.h>
@@ -10,11 +11,19 @@
 namespace postern {
 namespace {
 
+constexpr auto kOfNormalLabels = [] {
+  std::array<bool, 256> good{};
+  for (unsigned char c = 0; c < 0x80; ++c)
+    good[c] = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
+              c == '_';
+  return good;
+}();
+
 bool IsNormalLabel(std::string_view label) {
   if (label.empty() || label.size() > kMaxLabelLength) return false;
   if (label.front() == '-' || label.back() == '-') return false;
   return std::all_of(label.begin(), label.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || IsAsciiDigit(c) || c == '-' || c == '_';
+    return kOfNormalLabels[static_cast<unsigned char>(c)];
   });
 }
 

@@ -1,18 +1,10 @@
 #include "common/json_text.h"
 
-#include <array>
-
+#include "common/plain_text.h"
 #include "common/text.h"
 
 namespace postern {
 namespace {
-
-// By byte: printable ASCII that means itself in a JSON string.
-constexpr auto kPlain = [] {
-  std::array<bool, 256> plain{};
-  for (unsigned char c = 0x20; c < 0x7f; ++c) plain[c] = c != '"' && c != '\\';
-  return plain;
-}();
 
 void AppendUnit(char32_t unit, std::string& out) {
   static constexpr char kHex[] = "0123456789abcdef";
@@ -36,10 +28,7 @@ void AppendEscaped(char32_t code, std::string& out) {
 void AppendJsonString(std::string_view text, std::string& out) {
   out += '"';
   while (!text.empty()) {
-    size_t plain = 0;
-    while (plain < text.size() &&
-           kPlain[static_cast<unsigned char>(text[plain])])
-      ++plain;
+    const size_t plain = PlainLength(text);
     out.append(text, 0, plain);
     text.remove_prefix(plain);
     if (text.empty()) break;

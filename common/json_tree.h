@@ -11,7 +11,43 @@
 
 #include <rapidjson/document.h>
 
+#include "common/plain_text.h"
+
 namespace postern {
+
+// UTF-8 of which RapidJSON takes plain text at once, too. (Its own way to,
+// RAPIDJSON_SSE2, lets control characters through.)
+struct QuickUtf8 : rapidjson::UTF8<> {};
+
+}  // namespace postern
+
+// RapidJSON's place for what copies a character, of none that mean something.
+template <>
+struct rapidjson::Transcoder<postern::QuickUtf8, postern::QuickUtf8>
+    : Transcoder<UTF8<>, UTF8<>> {
+  using Transcoder<UTF8<>, UTF8<>>::Transcode;  // of other streams
+  static bool Transcode(InsituStringStream& in, InsituStringStream&) {
+    Take(in, 1);  // means nothing, plain or not
+    size_t bytes = 0;
+    do {
+      bytes = postern::PlainLengthInStep(in.src_);
+      Take(in, bytes);
+    } while (bytes == postern::kPlainStep);
+    return true;
+  }
+
+ private:
+  static void Take(InsituStringStream& in, size_t bytes) {
+    if (in.src_ != in.dst_) std::memmove(in.dst_, in.src_, bytes);
+    in.src_ += bytes;
+    in.dst_ += bytes;
+  }
+};
+
+namespace postern {
+
+// NULs that stand behind what is parsed: the length of a look ahead.
+inline constexpr size_t kAfterJson = kPlainStep;
 
 using JsonPool = rapidjson::MemoryPoolAllocator<>;
 using JsonValue = rapidjson::GenericValue<rapidjson::UTF8<>, JsonPool>;
@@ -26,14 +62,14 @@ class JsonTree
   // `pool` outlives the tree.
   explicit JsonTree(JsonPool& pool) : Base(&pool, kStackBytes, &pool) {}
 
-  // `text`, `length` bytes and a NUL, is parsed in place and must stay. False:
-  // no JSON, or nested too deep. Strings may be bad UTF-8, or half a
-  // surrogate pair.
+  // `text`, `length` bytes and kAfterJson NULs, is parsed in place and must
+  // stay. False: no JSON, or nested too deep. Strings may be bad UTF-8, or half
+  // a surrogate pair.
   bool Read(char* text, size_t length) {
     bool good = false;
     const auto generate = [&](Base&) {
-      rapidjson::GenericReader<rapidjson::UTF8<>, rapidjson::UTF8<>, JsonPool>
-          reader(&this->GetAllocator());
+      rapidjson::GenericReader<QuickUtf8, QuickUtf8, JsonPool> reader(
+          &this->GetAllocator());
       rapidjson::InsituStringStream in(text);
       // To RapidJSON any NUL is the end.
       good = !reader.Parse<kFlags>(in, *this).IsError() && in.Tell() == length;

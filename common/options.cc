@@ -285,6 +285,15 @@ const std::vector<OptionSpec>& Specs() {
          o.tlsrpt.listen.push_back(*listen);
          return true;
        }},
+      {"tlsrpt.maillog", "", "the path of a file, or journal",
+       "Postfix's log, for Postfix < 3.10, which tells of no sessions\n"
+       "otherwise: a file, or journal for systemd's (see docs/maillog.md);\n"
+       "replaces tlsrpt.listen",
+       false,
+       [](Options& o, const std::string& text) {
+         o.tlsrpt.maillog = text;
+         return text == kSystemdJournal || text.starts_with('/');
+       }},
       {"spool.directory", "/var/spool/postern", "a folder",
        "where outcomes are written, a file a UTC day in its folder outcomes;\n"
        "it is made if its parent exists",
@@ -400,6 +409,13 @@ Result<Options> BuildOptions(const GivenValues& values) {
                      Printable(value.text) + "'; expected " + spec.expected};
     }
   }
+  if (!options.tlsrpt.maillog.empty()) {
+    if (values.contains("tlsrpt.listen") && !options.tlsrpt.listen.empty())
+      return Error{values.at("tlsrpt.maillog").front().where +
+                   "tlsrpt.maillog and tlsrpt.listen exclude each other, as "
+                   "each session would count twice; set one of them"};
+    options.tlsrpt.listen.clear();
+  }
   return options;
 }
 
@@ -494,6 +510,7 @@ std::string KeysForRestart(const Options& running, const Options& wanted) {
   note("policy.socket_mode", a.socket_mode == b.socket_mode);
   note("milter.listen", running.milter.listen == wanted.milter.listen);
   note("tlsrpt.listen", running.tlsrpt.listen == wanted.tlsrpt.listen);
+  note("tlsrpt.maillog", running.tlsrpt.maillog == wanted.tlsrpt.maillog);
   note("spool.directory", running.spool.directory == wanted.spool.directory);
   note("spool.keep_days", running.spool.keep_days == wanted.spool.keep_days);
   note("run.user", running.run.user == wanted.run.user);

@@ -21,6 +21,9 @@ namespace postern {
 
 inline constexpr char kDefaultConfigFile[] = "/etc/postern/postern.conf";
 
+// As the value of tlsrpt.maillog.
+inline constexpr char kSystemdJournal[] = "journal";
+
 enum class TrustAd { kAuto, kYes, kNo };
 
 // Postfix's levels (smtp_tls_security_level), weakest first.
@@ -80,6 +83,7 @@ struct Options {
   } milter;
   struct Tlsrpt {
     std::vector<ListenAddress> listen;  // unix; empty: none
+    std::string maillog;  // a file, or kSystemdJournal; "": is not read
   } tlsrpt;
   struct Spool {
     std::string directory;  // its folder "outcomes" has the day files

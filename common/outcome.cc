@@ -29,6 +29,16 @@ std::optional<Enum> Parse(const std::array<const char*, n>& names,
 
 }  // namespace
 
+size_t MemoryOf(const Outcome& outcome) {
+  size_t bytes = sizeof outcome + outcome.domain.size() +
+                 outcome.policy_domain.size() + outcome.record.size();
+  for (const auto* strings : {&outcome.policy_string, &outcome.mx_host})
+    for (const std::string& text : *strings) bytes += sizeof text + text.size();
+  for (const FailureDetail& detail : outcome.failure_details)
+    bytes += sizeof detail + detail.failure_reason_code.size();
+  return bytes;
+}
+
 const char* PolicyTypeName(PolicyType type) {
   return kPolicyTypes[static_cast<size_t>(type)];
 }

@@ -72,6 +72,10 @@ struct Outcome {
 
   friend bool operator==(const Outcome&, const Outcome&) = default;
 };
+
+// What it takes in memory, nearly.
+size_t MemoryOf(const Outcome& outcome);
+
 // The names on the wire: "sts", "starttls-not-supported", "postfix".
 const char* PolicyTypeName(PolicyType type);
 const char* ResultTypeName(ResultType type);

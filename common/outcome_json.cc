@@ -169,9 +169,10 @@ void AppendOutcomeLine(const Outcome& outcome, std::string& out) {
 std::optional<Outcome> ParseOutcomeLine(std::string_view line) {
   if (line.size() > kMaxOutcomeLine) return std::nullopt;
   std::string text(line);  // parsed in place
+  text.append(kAfterJson, '\0');
   JsonPool pool;
   DeepJson object(pool);
-  if (!object.Read(text.data(), text.size()) || !object.IsObject())
+  if (!object.Read(text.data(), line.size()) || !object.IsObject())
     return std::nullopt;
   const auto member = [&](const char* name) { return Member(object, name); };
   Outcome outcome;

@@ -30,7 +30,7 @@ AnswerTable::Found AnswerTable::Find(std::string_view key, Dialect dialect,
   const std::string_view first = text.substr(0, slot.first_size);
   const std::string_view second = text.substr(slot.first_size);
   const bool plain = dialect == Dialect::kPolicy || second.empty();
-  return {plain ? first : second, slot.kind};
+  return {plain ? first : second, slot.kind, slot.policy};
 }
 
 void AnswerTable::Put(std::string_view key, const Replies& replies,
@@ -39,6 +39,7 @@ void AnswerTable::Put(std::string_view key, const Replies& replies,
   Slot slot;
   slot.expires = expires;
   slot.kind = replies.kind;
+  slot.policy = replies.policy;
   slot.key_size = static_cast<uint32_t>(key.size());
   slot.first_size = static_cast<uint32_t>(replies.text[0].size());
   const bool same = replies.text[0] == replies.text[1];
@@ -47,7 +48,8 @@ void AnswerTable::Put(std::string_view key, const Replies& replies,
   slot.text.append(key).append(replies.text[0]);
   if (!same) slot.text.append(replies.text[1]);
 
-  const size_t needed = sizeof(Slot) + slot.text.size() + kOverhead;
+  size_t needed = sizeof(Slot) + slot.text.size() + kOverhead;
+  if (slot.policy) needed += BytesOf(*slot.policy);
   slot.charged = static_cast<uint32_t>(needed);
   if (needed > max_bytes_) return;
   while (index_.size() >= max_entries_ || bytes_ + needed > max_bytes_)

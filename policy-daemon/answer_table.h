@@ -20,6 +20,7 @@
 
 #include "common/clock.h"
 
+#include "policy-daemon/answered_policy.h"
 #include "policy-daemon/postfix_reply.h"
 
 namespace postern {
@@ -43,6 +44,7 @@ inline constexpr size_t kReplyKinds = 9;
 struct Replies {
   std::array<std::string, kDialects> text;
   ReplyKind kind = ReplyKind::kNotFound;  // of the plain dialect
+  AnsweredPolicyPtr policy{};  // that it stands for; null: nobody will ask
 };
 
 class AnswerTable {
@@ -52,6 +54,7 @@ class AnswerTable {
   struct Found {
     std::string_view text;  // the netstring; empty: none that still holds
     ReplyKind kind = ReplyKind::kNotFound;
+    AnsweredPolicyPtr policy;
   };
   Found Find(std::string_view key, Dialect dialect, SteadyTime now);
 
@@ -71,6 +74,7 @@ class AnswerTable {
   struct Slot {
     SteadyTime expires{};
     std::string text;
+    AnsweredPolicyPtr policy;
     uint32_t key_size = 0;
     uint32_t first_size = 0;
     uint32_t charged = 0;  // of bytes_

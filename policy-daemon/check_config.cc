@@ -52,7 +52,8 @@ PostfixSettings ReadPostfix() {
   auto settings = ParsePostconf(
       OutputOf("postconf -x mail_version queue_directory smtp_tls_CAfile "
                "smtp_tls_CApath smtp_tls_security_level smtp_dns_support_level "
-               "smtp_tls_dane_insecure_mx_policy smtp_tls_policy_maps"));
+               "smtp_tls_dane_insecure_mx_policy smtp_tls_policy_maps "
+               "smtp_tls_loglevel"));
   PostfixSettings postfix;
   postfix.version = settings["mail_version"];
   postfix.queue_directory = settings["queue_directory"];
@@ -62,6 +63,7 @@ PostfixSettings ReadPostfix() {
   postfix.dns_support_level = settings["smtp_dns_support_level"];
   postfix.insecure_mx_policy = settings["smtp_tls_dane_insecure_mx_policy"];
   postfix.policy_maps = settings["smtp_tls_policy_maps"];
+  postfix.loglevel = settings["smtp_tls_loglevel"];
   const auto chroot = ParsePostconf(OutputOf("postconf -F smtp/unix/chroot"));
   const auto field = chroot.find("smtp/unix/chroot");
   postfix.smtp_is_chrooted = field != chroot.end() && field->second == "y";
@@ -76,15 +78,19 @@ std::pair<uint64_t, uint64_t> VersionOf(const std::string& text) {
           ParseUint(parts[1], 1000).value_or(0)};
 }
 
-// The socket as main.cf names it: relative to the queue directory it works in
-// a chroot and outside.
+// Relative to the queue directory it works in a chroot and outside.
+std::string PathForPostfix(std::string path,
+                           const std::string& queue_directory) {
+  if (!queue_directory.empty() && path.starts_with(queue_directory + "/"))
+    path.erase(0, queue_directory.size() + 1);
+  return path;
+}
+
+// The socket as main.cf names it.
 std::string SocketForPostfix(const ListenAddress& listen,
                              const std::string& queue_directory) {
   if (!listen.is_unix()) return listen.ToString();
-  std::string path = listen.unix_path;
-  if (!queue_directory.empty() && path.starts_with(queue_directory + "/"))
-    path.erase(0, queue_directory.size() + 1);
-  return "unix:" + path;
+  return "unix:" + PathForPostfix(listen.unix_path, queue_directory);
 }
 
 Awaitable<void> ProbeAll(GetdnsResolver& resolver,
@@ -148,6 +154,44 @@ std::string MilterSetting(const ListenAddress& listen,
                           const std::string& queue_directory) {
   return "smtpd_milters = { " + SocketForPostfix(listen, queue_directory) +
          ", default_action=accept, connect_timeout=2s, command_timeout=2s }";
+}
+
+// How Postfix is to tell of its sessions: by itself, or by its log.
+void AdviseOutcomes(const PostfixSettings& postfix, const Options& options,
+                    bool tells, MainCfAdvice& advice) {
+  const Options::Tlsrpt& tlsrpt = options.tlsrpt;
+  if (tells && !tlsrpt.listen.empty()) {
+    advice.lines.push_back("smtp_tlsrpt_enable = yes");
+    advice.lines.push_back("smtp_tlsrpt_socket_name = " +
+                           PathForPostfix(tlsrpt.listen.front().unix_path,
+                                          postfix.queue_directory));
+  }
+  if (tlsrpt.maillog.empty()) {
+    if (!tells && !postfix.version.empty())
+      advice.notes.push_back(
+          "Postfix " + postfix.version +
+          " tells of no sessions; for outcomes set tlsrpt.maillog = journal, "
+          "or the path of its log");
+    return;
+  }
+  if (tells)
+    advice.warnings.push_back(
+        "Postfix " + postfix.version +
+        " tells of its sessions by itself, and better than its log: take "
+        "tlsrpt.maillog out");
+  if (postfix.version.empty()) return;
+  if (postfix.loglevel.empty() || postfix.loglevel == "0")
+    advice.warnings.push_back(
+        "smtp_tls_loglevel is 0: the log that tlsrpt.maillog names says "
+        "nothing of TLS");
+  const auto asks_by = [&](const char* map) {
+    return postfix.policy_maps.find(map) != std::string::npos;
+  };
+  if (asks_by("proxy:socketmap:") ||
+      (asks_by("socketmap:inet:") && !asks_by("socketmap:unix:")))
+    advice.warnings.push_back(
+        "smtp_tls_policy_maps asks by inet: or proxy:, and tlsrpt.maillog "
+        "needs to know which process asks: only socketmap:unix: tells");
 }
 
 }  // namespace
@@ -214,6 +258,7 @@ MainCfAdvice AdviseMainCf(const PostfixSettings& postfix,
   if (options.milter.listen)
     lines.push_back(
         MilterSetting(*options.milter.listen, postfix.queue_directory));
+  AdviseOutcomes(postfix, options, tlsrpt, advice);
   lines.push_back("smtp_tls_loglevel = 1");
   return advice;
 }
@@ -261,6 +306,8 @@ int CheckConfig(const CommandLine& line) {
   }
   for (const std::string& warning : warnings)
     std::printf("warning: %s\n", Printable(warning, 500).c_str());
+  for (const std::string& note : advice.notes)
+    std::printf("note: %s\n", Printable(note, 500).c_str());
   std::printf("\nmain.cf:\n");
   for (const std::string& one : advice.lines)
     std::printf("  %s\n", Printable(one, 500).c_str());

@@ -23,12 +23,14 @@ struct PostfixSettings {
   std::string dns_support_level;
   std::string insecure_mx_policy;
   std::string policy_maps;
+  std::string loglevel;
   bool smtp_is_chrooted = false;
 };
 
-// Pure: the advice for these settings, "warning: ..." lines first.
+// Pure: the advice for these settings.
 struct MainCfAdvice {
   std::vector<std::string> warnings;
+  std::vector<std::string> notes;  // what could be, and need not
   std::vector<std::string> lines;  // for main.cf
 };
 MainCfAdvice AdviseMainCf(const PostfixSettings& postfix,

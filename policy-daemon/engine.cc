@@ -22,7 +22,8 @@ PolicyService::Settings ServiceSettingsOf(const Options& options) {
           .dane_enabled = options.dane.enabled,
           .mixed_reply_dane_only = options.policy.mixed_reply_dane_only,
           .reply = {.testing_reply_may = options.policy.testing_reply_may,
-                    .site_level = options.policy.site_level}};
+                    .site_level = options.policy.site_level,
+                    .with_policy = !options.tlsrpt.maillog.empty()}};
 }
 
 std::unique_ptr<PolicyFile> OpenFile(const Options& options,

@@ -278,7 +278,7 @@ std::string FailureSummary::Totals(const std::string& where) const {
     return "No failures, and no session at all, " + where +
            ".\nPostfix 3.10 and later tells of sessions (smtp_tlsrpt_enable = "
            "yes) with domains\nthat want reports: those with a record at "
-           "_smtp._tls.DOMAIN. Older ones tell\nof none.\n";
+           "_smtp._tls.DOMAIN. Of older ones,\ntlsrpt.maillog reads the log.\n";
   if (failed_ == 0 && kinds_.none())
     return "No failures " + where + "; " + Sessions(successful_) +
            " went well.\n";

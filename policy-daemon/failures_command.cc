@@ -161,7 +161,7 @@ int PrintFailures(const FailuresRequest& request, std::FILE* out) {
               " yet: the daemon makes it for the first outcome. Is it running "
               "(postern-policy serve), with this spool.directory, and "
               "does Postfix report to it (smtp_tlsrpt_enable, "
-              "smtp_tlsrpt_socket_name; Postfix 3.10 or later)?",
+              "smtp_tlsrpt_socket_name; before 3.10, tlsrpt.maillog)?",
           1);
     Complain("there is no folder " + request.directory + " yet; waiting for it",
              0);

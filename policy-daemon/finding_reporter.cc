@@ -10,8 +10,10 @@
 namespace postern {
 namespace {
 
-// A flood of broken domains is reported as far as this goes.
+// Lookups at once.
 constexpr size_t kMaxRunning = 100;
+// A flood of broken domains is reported as far as this goes.
+constexpr size_t kMaxWaitingBytes = 16 << 20;
 
 }  // namespace
 
@@ -19,8 +21,8 @@ FindingReporter::FindingReporter(const World& world)
     : world_(world),
       dropped_(world.metrics.Counter(
           "postern_findings_dropped_total",
-          "Failures found by policy lookups that there was no time to "
-          "report")) {}
+          "Failures found by policy lookups, and sessions of the log, that "
+          "there was no time to report")) {}
 
 void FindingReporter::RecordTo(std::function<void(Outcome)> record) {
   record_ = std::move(record);
@@ -33,17 +35,43 @@ void FindingReporter::Record(Finding finding) {
                {{"type", ResultTypeName(
                              finding.outcome.failure_details[0].result_type)}})
       .Increment();
-  if (running_ >= kMaxRunning) return dropped_.Increment();
-  ++running_;
-  Spawn(world_.executor, Report(std::move(finding)));
+  Add(std::move(finding));
 }
 
-Awaitable<void> FindingReporter::Report(Finding finding) {
+void FindingReporter::RecordSession(Outcome outcome) {
+  Add({std::move(outcome), std::nullopt});
+}
+
+void FindingReporter::Add(Finding finding) {
+  if (waiting_bytes_ >= kMaxWaitingBytes) return dropped_.Increment();
+  waiting_bytes_ += MemoryOf(finding.outcome);
+  waiting_.push_back(std::move(finding));
+  if (running_ >= kMaxRunning) return;
+  ++running_;
+  Spawn(world_.executor, ReportOn());
+}
+
+size_t FindingReporter::GiveUp() {
+  const size_t left = waiting_.size() + running_;
+  dropped_.Increment(static_cast<double>(left));
+  return left;
+}
+
+Awaitable<void> FindingReporter::ReportOn() {
   struct Ending {
     ~Ending() { --running; }
     size_t& running;
   };
   const Ending ending{running_};
+  while (!waiting_.empty()) {
+    Finding finding = std::move(waiting_.front());
+    waiting_.pop_front();
+    waiting_bytes_ -= MemoryOf(finding.outcome);
+    co_await Report(std::move(finding));
+  }
+}
+
+Awaitable<void> FindingReporter::Report(Finding finding) {
   Outcome outcome = std::move(finding.outcome);
   outcome.record = co_await FindTlsrptRecord(world_.resolver, outcome.domain);
   if (outcome.record.empty()) co_return;

@@ -1,4 +1,5 @@
-// FindingReporter: from what a lookup has found to an outcome in the spool.
+// FindingReporter: from what a lookup has found, or Postfix's log tells, to an
+// outcome in the spool.
 //
 // Who wants no reports gets none, and no line: only domains with a record at
 // _smtp._tls count (RFC 8460 section 3). Whether a failed DNS answer was bogus
@@ -7,6 +8,7 @@
 // Contract: loop thread only; `record` is called from it.
 #pragma once
 
+#include <deque>
 #include <functional>
 
 #include "common/awaitable.h"
@@ -34,13 +36,24 @@ class FindingReporter final : public OutcomeSink {
   void RecordTo(std::function<void(Outcome)> record);
 
   void Record(Finding finding) override;
+  // Sessions that the log tells of.
+  void RecordSession(Outcome outcome);
+
+  // Something is on its way.
+  bool busy() const { return running_ > 0; }
+  // Counts that as dropped; how much it is.
+  size_t GiveUp();
 
  private:
+  void Add(Finding finding);
+  Awaitable<void> ReportOn();
   Awaitable<void> Report(Finding finding);
 
   World world_;
   std::function<void(Outcome)> record_;
-  size_t running_ = 0;
+  std::deque<Finding> waiting_;
+  size_t waiting_bytes_ = 0;
+  size_t running_ = 0;  // of ReportOn()
   prometheus::Counter& dropped_;
 };
 

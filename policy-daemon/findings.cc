@@ -41,9 +41,7 @@ Outcome DaneOutcome(const Facts& facts, const HostFacts& host) {
   Outcome outcome =
       OutcomeOf(facts, PolicyType::kTlsa,
                 host.tlsa_base.empty() ? host.name : host.tlsa_base);
-  for (const TlsaRecord& record : host.tlsa)
-    outcome.policy_string.push_back(ToString(record));
-  std::sort(outcome.policy_string.begin(), outcome.policy_string.end());
+  outcome.policy_string = TlsaStrings(host.tlsa);
   return outcome;
 }
 

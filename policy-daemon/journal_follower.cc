@@ -1,5 +1,6 @@
 #include "policy-daemon/journal_follower.h"
 
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
@@ -38,6 +39,10 @@ int JournalFollower::Open() {
                    : sd_journal_open_directory(&journal, directory_.c_str(), 0);
   if (result < 0) return result;
   journal_.reset(journal);
+  // It opens without an error where none of its files may be read.
+  if (sd_journal_has_runtime_files(journal) <= 0 &&
+      sd_journal_has_persistent_files(journal) <= 0)
+    return -EACCES;
   problem_.clear();
   result = sd_journal_add_match(journal, "_COMM=smtp", 0);
   if (result >= 0) result = sd_journal_set_data_threshold(journal, kMaxLogLine);

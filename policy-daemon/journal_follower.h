@@ -26,9 +26,8 @@ class JournalFollower final : public LogSource {
 
   bool ReadSome(SteadyTime now, const Take& take) override;
   void Save() override;
-  std::string problem() const override {
-    return problem_.empty() ? save_problem_ : problem_;
-  }
+  const std::string& problem() const override { return problem_; }
+  const std::string& save_problem() const override { return save_problem_; }
 
  private:
   struct Close {

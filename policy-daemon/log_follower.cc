@@ -6,6 +6,7 @@
 #include <cstring>
 #include <filesystem>
 #include <sstream>
+#include <utility>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -70,6 +71,7 @@ std::optional<LogFollower::File> LogFollower::Open(const std::string& path) {
                                 O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)),
             {}};
   if (!file.descriptor || fstat(file.descriptor.get(), &file.status) != 0) {
+    absent_ = errno == ENOENT;
     problem_ = "cannot read " + path + ": " + std::strerror(errno);
     return std::nullopt;
   }
@@ -163,11 +165,13 @@ void LogFollower::StartAtEnd(File file) {
 }
 
 bool LogFollower::ReadSome(SteadyTime now, const Take& take) {
-  if (!file_) {
+  if (!file_ && std::exchange(absent_, false)) {
     auto file = Open(path_);
-    if (!file) return false;
-    StartAt(std::move(*file), 0, "");
+    if (file) StartAt(std::move(*file), 0, "");
+  } else if (!file_) {
+    Resume();  // it is not new, but may be read now
   }
+  if (!file_) return false;
   // Asked before the last look at the old file, which is at its end then.
   const bool replaced = IsReplaced();
   bool more = ReadChunk(take);

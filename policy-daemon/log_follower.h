@@ -47,9 +47,8 @@ class LogFollower final : public LogSource {
 
   bool ReadSome(SteadyTime now, const Take& take) override;
   void Save() override;
-  std::string problem() const override {
-    return problem_.empty() ? save_problem_ : problem_;
-  }
+  const std::string& problem() const override { return problem_; }
+  const std::string& save_problem() const override { return save_problem_; }
 
  private:
   // Enough to hold the time and the process of a line.
@@ -87,6 +86,7 @@ class LogFollower final : public LogSource {
   std::string tail_;                  // the bytes before it
   bool skipping_ = false;             // in a line of which nothing is taken
   std::optional<Position> position_;  // at the beginning of a line
+  bool absent_ = false;               // there was no file, when last looked
   bool saved_ = true;
   SteadyTime saved_at_{};
   std::string problem_;

@@ -13,6 +13,9 @@ namespace postern {
 namespace {
 
 constexpr size_t kMaxPositionBytes = 8192;
+// rsyslog behind journald dates a line when it is forwarded, postlogd when it
+// is read. The journal's time is the kernel's.
+constexpr Seconds kFileLateness{1};
 
 std::string Problem(const char* what, const std::string& path) {
   return std::string(what) + " " + path + ": " + std::strerror(errno);
@@ -22,7 +25,11 @@ std::string Problem(const char* what, const std::string& path) {
 
 std::optional<MaillogLine> ParseLogRecord(const LogRecord& record,
                                           LogTime now) {
-  if (!record.sender) return ParseMaillogLine(record.text, now);
+  if (!record.sender) {
+    auto line = ParseMaillogLine(record.text, now);
+    if (line) line->late = kFileLateness;
+    return line;
+  }
   if (!IsSmtpTag(record.sender->tag)) return std::nullopt;
   auto event = ParseSmtpMessage(record.text);
   if (!event) return std::nullopt;

@@ -49,9 +49,9 @@ class LogSource {
   virtual bool ReadSome(SteadyTime now, const Take& take) = 0;
   // Writes the position down now, as before the end.
   virtual void Save() = 0;
-  // Why nothing is read, or remembered; "": all is well. For the log, at a
-  // change.
-  virtual std::string problem() const = 0;
+  // Why nothing is read; why the position is not remembered; "": all is well.
+  virtual const std::string& problem() const = 0;
+  virtual const std::string& save_problem() const = 0;
 };
 
 // The position's file: small, replaced as a whole. "" where there is none.

@@ -127,9 +127,11 @@ bool ParseOpensslError(Cursor cursor, SmtpEvent& event) {
       text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
   if (text.empty() || text.size() > kMaxReason || !printable) return false;
   constexpr uint64_t kHostnameMismatch = 62;
-  event.result_type = *number == kHostnameMismatch
-                          ? ResultType::kCertificateHostMismatch
-                          : ResultType::kValidationFailure;
+  constexpr uint64_t kDaneNoMatch = 65;
+  event.result_type =
+      *number == kHostnameMismatch ? ResultType::kCertificateHostMismatch
+      : *number == kDaneNoMatch    ? ResultType::kCertificateNotTrusted
+                                   : ResultType::kValidationFailure;
   event.reason = text;
   std::replace(event.reason.begin(), event.reason.end(), ' ', '_');
   return true;

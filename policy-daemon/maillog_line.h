@@ -92,11 +92,13 @@ struct SmtpEvent {
 
 struct MaillogLine {
   uint32_t pid = 0;
-  // When: at `at` or up to (not including) `precision` later.
+  // When it was dated: at `at` or up to (not including) `precision` later.
   LogTime at{};
   std::chrono::microseconds precision{1};
   SmtpEvent event;
   std::string host;  // that wrote the line; "": not told
+  // It may have been written so long before it was dated.
+  std::chrono::microseconds late{0};
 
   friend bool operator==(const MaillogLine&, const MaillogLine&) = default;
 };

@@ -14,21 +14,18 @@ using Trust = SmtpEvent::Trust;
 // (minimal_backoff_time); until then, its lines tell of one session.
 constexpr Seconds kOneDelivery{60};
 
-size_t BytesOf(const std::vector<std::string>& strings) {
-  size_t bytes = 0;
-  for (const std::string& text : strings) bytes += sizeof(text) + text.size();
-  return bytes;
+using Host = AnsweredPolicy::Host;
+
+// Null: we know of no such host.
+const Host* FindHost(const AnsweredPolicy& policy, const std::string& name) {
+  for (const Host& host : policy.hosts)
+    if (host.name == name) return &host;
+  return nullptr;
 }
 
-size_t BytesOf(const AnsweredPolicy& policy) {
-  return sizeof(policy) + policy.domain.size() + policy.policy_domain.size() +
-         BytesOf(policy.policy_string) + BytesOf(policy.mx_host) +
-         BytesOf(policy.dane_hosts);
-}
-
-bool HasTlsa(const AnsweredPolicy& policy, const std::string& host) {
-  return std::find(policy.dane_hosts.begin(), policy.dane_hosts.end(), host) !=
-         policy.dane_hosts.end();
+// A host that the next-hop does not have: the session is another's.
+bool IsElsewhere(const AnsweredPolicy& policy, const LogPeer& peer) {
+  return policy.all_hosts && !peer.host.empty() && !FindHost(policy, peer.host);
 }
 
 }  // namespace
@@ -60,7 +57,7 @@ void MaillogSessions::ForgetFirst(Process& process) {
 }
 
 void MaillogSessions::NoteQuery(uint32_t pid, std::string_view key,
-                                PolicyPtr policy, LogTime now) {
+                                AnsweredPolicyPtr policy, LogTime now) {
   // A parent's answer is never a policy.
   if (key.starts_with('.')) return;
   Process& process = Touch(pid);
@@ -73,6 +70,11 @@ void MaillogSessions::NoteQuery(uint32_t pid, std::string_view key,
   bytes_ += BytesOf(*policy);
   queries.push_back({std::move(policy), now, ++queries_});
   while (bytes_ > limits_.bytes && by_age_.size() > 1) Drop(by_age_.front());
+}
+
+void MaillogSessions::ForgetQueries() {
+  for (auto& [pid, process] : processes_)
+    while (!process->queries.empty()) ForgetFirst(*process);
 }
 
 // What cannot be attributed is counted here.
@@ -91,11 +93,12 @@ MaillogSessions::Session MaillogSessions::NewSession(Process& process,
       ambiguous |= *session.policy != *query->policy;
     process.last_query = query->number;
     // Those before it were over when the line was written.
-    if (query->at <= line.at) break;
+    if (query->at <= line.at - line.late) break;
   }
   uint64_t* const count =
       ambiguous ? &counters_.ambiguous
-      : !session.policy || session.policy->demand == Demand::kLater
+      : !session.policy || session.policy->demand == Demand::kLater ||
+              IsElsewhere(*session.policy, session.peer)
           ? &counters_.without_query
       : session.policy->domain.empty() ? &counters_.not_reportable
                                        : nullptr;
@@ -180,14 +183,16 @@ void MaillogSessions::OnGivenUp(Process& process, const MaillogLine& line) {
 // A delivery is over, for one of its recipients at least.
 void MaillogSessions::OnDelivered(Process& process, const MaillogLine& line) {
   const std::string& queue_id = line.event.queue_id;
+  auto& queries = process.queries;
+  // A query since then: for another of the message's next-hops.
   const bool told = process.ended_queue_id == queue_id &&
-                    line.at - process.ended_at < kOneDelivery;
+                    line.at - process.ended_at < kOneDelivery &&
+                    (queries.empty() || queries.front().at > line.at);
   process.ended_queue_id = queue_id;
   process.ended_at = line.at;
   if (!told || process.session) OnGivenUp(process, line);
   process.handshake_failed = false;
   // Its queries are those before this line, for all that is known.
-  auto& queries = process.queries;
   while (!queries.empty() && (queries.front().at <= line.at ||
                               queries.front().number <= process.last_query))
     ForgetFirst(process);
@@ -208,7 +213,10 @@ void MaillogSessions::End(Process& process, GivenUp how) {
   } else if (how == GivenUp::kHandshake) {
     Failure failure{ResultType::kValidationFailure, "tls-handshake-failure"};
     if (session.tlsa_unusable) failure = *session.problem;
-    Report(session, PolicyOfHost(session), std::move(failure));
+    if (const auto type = PolicyOfHost(session))
+      Report(session, *type, std::move(failure));
+    else
+      ++counters_.unclear;
   } else if (session.trust) {
     JudgeHandshake(session, how == GivenUp::kNotVerified);
   } else {
@@ -216,18 +224,23 @@ void MaillogSessions::End(Process& process, GivenUp how) {
   }
 }
 
-// The policy for the session's MX host, by what was known when Postfix asked.
-PolicyType MaillogSessions::PolicyOfHost(const Session& session) {
+// The policy for the session's MX host, by what was known when Postfix asked;
+// nullopt: not enough.
+std::optional<PolicyType> MaillogSessions::PolicyOfHost(
+    const Session& session) {
   const AnsweredPolicy& policy = *session.policy;
   if (policy.demand != Demand::kDane) return policy.policy_type;
-  return HasTlsa(policy, session.peer.host) ? PolicyType::kTlsa
-                                            : PolicyType::kNoPolicyFound;
+  const Host* host = FindHost(policy, session.peer.host);
+  if (!host || host->has_tlsa == Host::Tlsa::kUnknown) return std::nullopt;
+  return host->has_tlsa == Host::Tlsa::kSome ? PolicyType::kTlsa
+                                             : PolicyType::kNoPolicyFound;
 }
 
 // After a handshake. `refused`: Postfix did not go on.
 void MaillogSessions::JudgeHandshake(const Session& session, bool refused) {
   const bool verified = session.trust == Trust::kVerified;
-  PolicyType type = PolicyOfHost(session);
+  const auto of_host = PolicyOfHost(session);
+  PolicyType type = of_host.value_or(PolicyType::kTlsa);
   bool failed = refused;
   bool clear = true;
   switch (session.policy->demand) {
@@ -276,6 +289,11 @@ void MaillogSessions::Report(const Session& session, PolicyType type,
       return;
     }
     outcome.policy_domain = session.peer.host;
+    const Host* host = FindHost(policy, session.peer.host);
+    if (host && host->has_tlsa == Host::Tlsa::kSome) {
+      outcome.policy_domain = host->tlsa_base;
+      outcome.policy_string = host->tlsa;
+    }
   } else if (type == PolicyType::kNoPolicyFound) {
     outcome.policy_domain = policy.domain;
   } else {

@@ -66,32 +66,10 @@
 
 #include "common/outcome.h"
 
+#include "policy-daemon/answered_policy.h"
 #include "policy-daemon/maillog_line.h"
 
 namespace postern {
-
-// What Postfix was told about a next-hop.
-struct AnsweredPolicy {
-  enum class Demand {
-    kNothing,         // NOTFOUND, may, encrypt: any handshake will do
-    kDane,            // each MX host is judged by its own records
-    kAuthentication,  // secure, dane-only: a handshake that is not verified
-                      // has failed
-    kLater,           // TEMP, PERM: no connection is made
-  };
-  Demand demand = Demand::kNothing;
-  std::string domain;  // of the next-hop, normal form; "": an address
-  // As in Outcome; those of DANE are the MX host's, and not filled in.
-  PolicyType policy_type = PolicyType::kNoPolicyFound;
-  std::string policy_domain;
-  std::vector<std::string> policy_string;
-  std::vector<std::string> mx_host;
-  // With kDane: the MX hosts that have TLSA records, usable or not.
-  std::vector<std::string> dane_hosts;
-
-  friend bool operator==(const AnsweredPolicy&,
-                         const AnsweredPolicy&) = default;
-};
 
 class MaillogSessions {
  public:
@@ -122,8 +100,11 @@ class MaillogSessions {
   // `key`: as Postfix asked. `now`: from its arrival to when the reply goes
   // out, not later.
   // The policy is shared with the caller, who answers many by one.
-  void NoteQuery(uint32_t pid, std::string_view key,
-                 std::shared_ptr<const AnsweredPolicy> policy, LogTime now);
+  void NoteQuery(uint32_t pid, std::string_view key, AnsweredPolicyPtr policy,
+                 LogTime now);
+
+  // Some could not be noted: none is the last of its process for sure.
+  void ForgetQueries();
 
   // What a line brings to an end; nearly always none or one. `now` dates them.
   std::vector<Outcome> TakeLine(const MaillogLine& line, LogTime now);
@@ -132,10 +113,8 @@ class MaillogSessions {
   size_t processes() const { return processes_.size(); }
 
  private:
-  using PolicyPtr = std::shared_ptr<const AnsweredPolicy>;
-
   struct Query {
-    PolicyPtr policy;
+    AnsweredPolicyPtr policy;
     LogTime at;
     uint64_t number;  // in the order of their coming
   };
@@ -145,7 +124,7 @@ class MaillogSessions {
   };
   struct Session {
     LogPeer peer;
-    PolicyPtr policy;                       // null: counted already
+    AnsweredPolicyPtr policy;               // null: counted already
     std::optional<SmtpEvent::Trust> trust;  // none: not yet shaken hands
     std::optional<Failure> problem;  // the first; matters if it was demanded
     bool tlsa_unusable = false;
@@ -171,7 +150,7 @@ class MaillogSessions {
   void OnGivenUp(Process& process, const MaillogLine& line);
   void OnDelivered(Process& process, const MaillogLine& line);
   void End(Process& process, GivenUp how);
-  static PolicyType PolicyOfHost(const Session& session);
+  static std::optional<PolicyType> PolicyOfHost(const Session& session);
   void JudgeHandshake(const Session& session, bool refused);
   void Report(const Session& session, PolicyType type,
               std::optional<Failure> failure);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <string_view>
+#include <tuple>
 #include <utility>
 
 #include <boost/container_hash/hash.hpp>
@@ -16,41 +17,74 @@ constexpr size_t kMaxText = 1 << 20;
 constexpr size_t kMaxMerged = 4096;
 constexpr size_t kMaxMergedBytes = 4 << 20;
 
-// Separates what may hold anything but this (docs/spool-format.md).
-constexpr char kEnd = '\0';
+// Of all that is added; and the memory that its strings take.
+class Fingerprint {
+ public:
+  void Add(size_t number) { boost::hash_combine(hash_, number); }
+  void Add(std::string_view text) {
+    Add(std::hash<std::string_view>()(text));
+    bytes_ += sizeof(std::string) + text.size();
+  }
+  void Add(const std::vector<std::string>& texts) {
+    for (const std::string& text : texts) Add(text);
+    Add(texts.size());
+  }
 
-void AppendPolicy(const Outcome& outcome, std::string& out) {
-  out.append(outcome.domain).push_back(kEnd);
-  out.push_back(static_cast<char>(outcome.source));
-  out.push_back(static_cast<char>(outcome.policy_type));
-  out.append(outcome.policy_domain).push_back(kEnd);
-  for (const std::string& line : outcome.policy_string)
-    out.append(line).push_back(kEnd);
-  out.push_back(kEnd);
-  for (const std::string& host : outcome.mx_host)
-    out.append(host).push_back(kEnd);
+  size_t hash() const { return hash_; }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  size_t hash_ = 0;
+  size_t bytes_ = 0;
+};
+
+Fingerprint OfPolicy(const Outcome& outcome) {
+  Fingerprint print;
+  print.Add(outcome.domain);
+  print.Add(static_cast<size_t>(outcome.source));
+  print.Add(static_cast<size_t>(outcome.policy_type));
+  print.Add(outcome.policy_domain);
+  print.Add(outcome.policy_string);
+  print.Add(outcome.mx_host);
+  return print;
 }
 
-void AppendDetail(const FailureDetail& detail, std::string& out) {
-  out.push_back(static_cast<char>(detail.result_type));
+void AddDetail(const FailureDetail& detail, Fingerprint& print) {
+  print.Add(static_cast<size_t>(detail.result_type));
   for (const std::string* part :
        {&detail.sending_mta_ip, &detail.receiving_mx_hostname,
         &detail.receiving_mx_helo, &detail.receiving_ip,
         &detail.additional_information, &detail.failure_reason_code})
-    out.append(*part).push_back(kEnd);
+    print.Add(*part);
 }
 
-// What two outcomes of one line have in common.
-std::string IdentityOf(const Outcome& outcome) {
-  std::string identity;
-  AppendPolicy(outcome, identity);
-  identity.append(outcome.record).push_back(kEnd);
+// What two outcomes of one line have in common. Of merged ones' details, only
+// the result types are left.
+Fingerprint OfLine(const Outcome& outcome) {
+  Fingerprint print = OfPolicy(outcome);
+  print.Add(outcome.record);
   for (const FailureDetail& detail : outcome.failure_details)
-    AppendDetail(detail, identity);
-  return identity;
+    print.Add(static_cast<size_t>(detail.result_type));
+  return print;
 }
 
-// `sum` is of the same identity.
+bool AreOfOneLine(const Outcome& a, const Outcome& b) {
+  const auto policy = [](const Outcome& outcome) {
+    return std::tie(outcome.domain, outcome.source, outcome.policy_type,
+                    outcome.policy_domain, outcome.policy_string,
+                    outcome.mx_host, outcome.record);
+  };
+  const auto is_of_type = [](const FailureDetail& one,
+                             const FailureDetail& other) {
+    return one.result_type == other.result_type;
+  };
+  return policy(a) == policy(b) &&
+         std::equal(a.failure_details.begin(), a.failure_details.end(),
+                    b.failure_details.begin(), b.failure_details.end(),
+                    is_of_type);
+}
+
+// REQUIRES: they are of one line.
 void MergeInto(Outcome& sum, const Outcome& outcome) {
   sum.successful += outcome.successful;
   sum.failed += outcome.failed;
@@ -87,10 +121,6 @@ void DropDetails(Outcome& outcome) {
   outcome.failure_details = std::move(bare);
 }
 
-size_t HashOf(std::string_view text) {
-  return std::hash<std::string_view>()(text);
-}
-
 }  // namespace
 
 bool DetailBounds::Admit(const Outcome& outcome) {
@@ -100,28 +130,28 @@ bool DetailBounds::Admit(const Outcome& outcome) {
     details_of_.clear();
     known_.clear();
   }
-  std::string text;
-  AppendPolicy(outcome, text);
-  const size_t policy = HashOf(text);
+  const Fingerprint policy = OfPolicy(outcome);
   bool admitted = true;
   for (const FailureDetail& detail : outcome.failure_details) {
-    text.clear();
-    AppendDetail(detail, text);
-    size_t hash = policy;
-    boost::hash_combine(hash, HashOf(text));
-    if (known_.contains(hash)) continue;
-    if (known_.size() >= limits_.overall ||
-        details_of_[policy] >= limits_.per_policy) {
+    Fingerprint print = policy;
+    AddDetail(detail, print);
+    if (known_.contains(print.hash())) continue;
+    if (known_.size() >= limits_.overall) {
       admitted = false;
       continue;
     }
-    known_.insert(hash);
-    ++details_of_[policy];
+    size_t& details = details_of_[policy.hash()];
+    if (details >= limits_.per_policy) {
+      admitted = false;
+      continue;
+    }
+    known_.insert(print.hash());
+    ++details;
   }
   return admitted;
 }
 
-void OutcomeBatch::Add(Outcome outcome, uint64_t times) {
+void OutcomeBatch::Add(Outcome&& outcome, uint64_t times) {
   if (!outcome.failure_details.empty() || outcome.failed > 0) {
     if (bounds_.Admit(outcome)) {
       lines_.outcomes.insert(lines_.outcomes.end(), times, 1);
@@ -131,15 +161,16 @@ void OutcomeBatch::Add(Outcome outcome, uint64_t times) {
     DropDetails(outcome);
   }
   Multiply(outcome, times);
-  const auto [place, is_new] =
-      by_identity_.try_emplace(IdentityOf(outcome), merged_.size());
-  if (is_new) {
-    merged_bytes_ += place->first.size();
-    return merged_.push_back({std::move(outcome), times});
+  const Fingerprint print = OfLine(outcome);
+  const size_t place =
+      places_.try_emplace(print.hash(), merged_.size()).first->second;
+  if (place < merged_.size() && AreOfOneLine(merged_[place].outcome, outcome)) {
+    MergeInto(merged_[place].outcome, outcome);
+    merged_[place].outcomes += times;
+  } else {
+    merged_bytes_ += print.bytes();
+    merged_.push_back({std::move(outcome), times});
   }
-  Merged& same = merged_[place->second];
-  MergeInto(same.outcome, outcome);
-  same.outcomes += times;
 }
 
 bool OutcomeBatch::full() const {
@@ -152,15 +183,15 @@ const OutcomeBatch::Lines& OutcomeBatch::Complete() {
     AppendOutcomeLine(one.outcome, lines_.text);
     lines_.outcomes.push_back(one.outcomes);
   }
-  merged_.clear();
-  merged_bytes_ = 0;
-  by_identity_.clear();
   return lines_;
 }
 
 void OutcomeBatch::Clear() {
   lines_.text.clear();
   lines_.outcomes.clear();
+  merged_.clear();
+  merged_bytes_ = 0;
+  places_.clear();
 }
 
 }  // namespace postern

@@ -48,8 +48,8 @@ class OutcomeBatch {
  public:
   explicit OutcomeBatch(DetailBounds::Limits limits) : bounds_(limits) {}
 
-  // So many times the same.
-  void Add(Outcome outcome, uint64_t times = 1);
+  // So many times the same. Takes `outcome` only where it has to keep it.
+  void Add(Outcome&& outcome, uint64_t times = 1);
 
   bool empty() const { return lines_.outcomes.empty() && merged_.empty(); }
   bool full() const;
@@ -72,8 +72,8 @@ class OutcomeBatch {
   Lines lines_;
   std::vector<Merged> merged_;
   size_t merged_bytes_ = 0;
-  boost::unordered_flat_map<std::string, size_t, std::hash<std::string>>
-      by_identity_;
+  // By hash: two that share one are not merged.
+  boost::unordered_flat_map<size_t, size_t> places_;
 };
 
 }  // namespace postern

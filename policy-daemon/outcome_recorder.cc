@@ -1,5 +1,7 @@
 #include "policy-daemon/outcome_recorder.h"
 
+#include <algorithm>
+#include <exception>
 #include <filesystem>
 #include <functional>
 #include <numeric>
@@ -24,7 +26,11 @@ using std::chrono::steady_clock;
 constexpr int kWriterNice = 10;
 constexpr Seconds kSyncInterval{1};
 constexpr Seconds kExpireInterval{3600};
+// A burst is over when nothing has come for so long; it is not awaited longer.
+constexpr std::chrono::milliseconds kLull{10};
+constexpr std::chrono::milliseconds kLongestBurst{100};
 constexpr size_t kBlockBytes = 256 << 10;
+constexpr size_t kBlockDatagrams = 4096;  // empty ones need room, too
 // Of a burst's blocks; the others are given back.
 constexpr size_t kMaxSpare = 16;
 // Of a datagram in the inbox: its size, its place among the distinct ones.
@@ -41,14 +47,34 @@ void BlockSignals() {
   pthread_sigmask(SIG_BLOCK, &all, nullptr);
 }
 
-size_t MemoryOf(const Outcome& outcome) {
-  size_t bytes = sizeof outcome + outcome.domain.size() +
-                 outcome.policy_domain.size() + outcome.record.size();
-  for (const auto* strings : {&outcome.policy_string, &outcome.mx_host})
-    for (const std::string& text : *strings) bytes += sizeof text + text.size();
-  for (const FailureDetail& detail : outcome.failure_details)
-    bytes += sizeof detail + detail.failure_reason_code.size();
-  return bytes;
+// Whether `work` was done. What it throws, mostly std::bad_alloc, ends no
+// thread: outcomes may be lost, mail must not.
+template <class Work>
+bool IsDone(Work work) noexcept {
+  try {
+    work();
+    return true;
+  } catch (const std::exception& error) {
+    static LogLimiter limiter(1);
+    static std::mutex limiting;
+    try {
+      uint64_t suppressed = 0;
+      const std::lock_guard lock(limiting);
+      if (limiter.Allow(steady_clock::now(), &suppressed))
+        Log(LogLevel::kError, "spool_given_up",
+            {{"reason", error.what()},
+             {"suppressed", suppressed},
+             {"effect", "outcomes are lost; mail is not affected"}});
+    } catch (const std::exception&) {
+      // Then without a line; the loss is counted.
+    }
+    return false;
+  }
+}
+
+// As libtlsrpt writes it. Failures mostly differ, and are a line each.
+bool TellsOfSuccess(std::string_view datagram) {
+  return datagram.ends_with(R"("f":0}]})");
 }
 
 }  // namespace
@@ -60,9 +86,11 @@ OutcomeRecorder::OutcomeRecorder(Settings settings,
       now_(std::move(now)),
       counters_(metrics),
       batch_(settings_.details),
-      writer_(settings_.directory),
-      writing_([this] { WriteOn(); }),
-      syncing_([this] { SyncOn(); }) {}
+      writer_(settings_.directory) {
+  spare_.reserve(kMaxSpare);  // so that to give back takes no memory
+  writing_ = std::thread([this] { WriteOn(); });
+  syncing_ = std::thread([this] { SyncOn(); });
+}
 
 OutcomeRecorder::~OutcomeRecorder() {
   while (writing_.joinable()) Finish(Seconds(3600));
@@ -83,30 +111,44 @@ bool OutcomeRecorder::AppendDatagrams(
     counters_.lost.Increment(static_cast<double>(datagrams.size()));
     return false;
   }
-  for (const std::string_view datagram : datagrams) {
-    Block& block = BlockFor(datagram.size());
-    block.bytes += datagram;
-    block.sizes.push_back(datagram.size());
-    inbox_.bytes += datagram.size() + kKeeping;
-  }
+  const bool was_empty = inbox_.empty();
+  const bool was_crowded = IsCrowded();
+  size_t lost = datagrams.size();
+  IsDone([&] {
+    for (const std::string_view datagram : datagrams) {
+      Block& block = BlockFor(datagram.size());
+      block.sizes.push_back(datagram.size());
+      block.bytes += datagram;  // has the room
+      inbox_.bytes += datagram.size() + kKeeping;
+      --lost;
+    }
+  });
+  counters_.lost.Increment(static_cast<double>(lost));
+  const bool wakes = was_empty || IsCrowded() != was_crowded;
   lock.unlock();
-  came_.notify_one();
+  if (wakes) came_.notify_one();
   return true;
+}
+
+// REQUIRES: mutex_ is held. No burst is awaited beyond that.
+bool OutcomeRecorder::IsCrowded() const {
+  return inbox_.bytes >= settings_.max_waiting_bytes / 2;
 }
 
 // REQUIRES: mutex_ is held.
 OutcomeRecorder::Block& OutcomeRecorder::BlockFor(size_t bytes) {
   auto& blocks = inbox_.blocks;
-  if (!blocks.empty() && blocks.back().bytes.size() + bytes <= kBlockBytes)
+  if (!blocks.empty() && blocks.back().sizes.size() < kBlockDatagrams &&
+      blocks.back().bytes.size() + bytes <= kBlockBytes)
     return blocks.back();
+  Block block;
   if (spare_.empty()) {
-    blocks.emplace_back();
-    blocks.back().bytes.reserve(kBlockBytes);
+    block.bytes.reserve(kBlockBytes);
   } else {
-    blocks.push_back(std::move(spare_.back()));
+    block = std::move(spare_.back());
     spare_.pop_back();
   }
-  return blocks.back();
+  return blocks.emplace_back(std::move(block));
 }
 
 void OutcomeRecorder::Record(Outcome outcome) {
@@ -145,17 +187,30 @@ void OutcomeRecorder::WriteOn() {
   for (;;) {
     came_.wait(lock, [this] { return ending_ || !inbox_.empty(); });
     if (inbox_.empty()) break;
+    AwaitLull(lock);
     std::swap(taken, inbox_);
     lock.unlock();
     room_.notify_all();
-    TakeIn(taken);
+    const uint64_t settled_before = settled_;
+    if (!IsDone([&] { TakeIn(taken); })) GiveUp(taken, settled_before);
     Recycle(taken);
     lock.lock();
-    NoteUnsynced(writer_.file());
+    IsDone([this] { NoteUnsynced(writer_.file()); });
     written_.notify_one();
   }
   all_written_ = true;
   written_.notify_one();
+}
+
+// Where both share a core, what is written during a burst gets lost in front of
+// the socket.
+void OutcomeRecorder::AwaitLull(std::unique_lock<std::mutex>& lock) {
+  const auto latest = steady_clock::now() + kLongestBurst;
+  size_t before = 0;
+  while (std::exchange(before, inbox_.bytes) != inbox_.bytes &&
+         steady_clock::now() < latest)
+    if (came_.wait_for(lock, kLull, [this] { return ending_ || IsCrowded(); }))
+      break;
 }
 
 // What is given back is not freed while the receiver waits.
@@ -180,7 +235,7 @@ void OutcomeRecorder::NoteUnsynced(std::shared_ptr<const SpoolFile> file) {
     unsynced_.push_back(std::move(file));
 }
 
-// In the order of their coming.
+// In the order of their coming; of the successes, equal ones together.
 std::vector<OutcomeRecorder::Repeated> OutcomeRecorder::Count(
     const std::vector<Block>& blocks) {
   std::vector<Repeated> distinct;
@@ -196,6 +251,10 @@ std::vector<OutcomeRecorder::Repeated> OutcomeRecorder::Count(
     for (const size_t size : block.sizes) {
       const std::string_view datagram = rest.substr(0, size);
       rest.remove_prefix(size);
+      if (!TellsOfSuccess(datagram)) {
+        distinct.push_back({datagram, 1});
+        continue;
+      }
       size_t& place =
           places.try_emplace(datagram, distinct.size()).first->second;
       if (place < distinct.size() && distinct[place].times == kMaxRepeated)
@@ -226,13 +285,23 @@ void OutcomeRecorder::TakeIn(const Repeated& one, WallTime now) {
   auto parsed = parser_.Parse(one.datagram, now);
   if (const auto* fault = std::get_if<DatagramFault>(&parsed))
     return Refuse(*fault, one);
-  for (Outcome& outcome : std::get<std::vector<Outcome>>(parsed)) {
+  for (Outcome& outcome : std::get<std::span<Outcome>>(parsed)) {
     counters_.Count(outcome.source, one.times);
     batch_.Add(std::move(outcome), one.times);
   }
 }
 
+// What has not been settled since is lost. (A datagram counts as one.)
+void OutcomeRecorder::GiveUp(const Inbox& inbox, uint64_t settled_before) {
+  uint64_t all = inbox.outcomes.size();
+  for (const Block& block : inbox.blocks) all += block.sizes.size();
+  const uint64_t settled = settled_ - settled_before;
+  counters_.lost.Increment(static_cast<double>(all - std::min(all, settled)));
+  batch_.Clear();
+}
+
 void OutcomeRecorder::Refuse(DatagramFault fault, const Repeated& one) {
+  settled_ += one.times;
   counters_.refused(fault).Increment(static_cast<double>(one.times));
   uint64_t suppressed = 0;
   if (refusal_log_.Allow(steady_clock::now(), &suppressed))
@@ -259,6 +328,7 @@ void OutcomeRecorder::Write(WallTime now) {
     counters_.bytes.Increment(static_cast<double>(lines.text.size()));
   counters_.written.Increment(static_cast<double>(written));
   counters_.lost.Increment(static_cast<double>(lost));
+  settled_ += written + lost;
   batch_.Clear();
   Report(appended.error, lost);
 }
@@ -290,8 +360,10 @@ void OutcomeRecorder::SyncOn() {
     const bool last = all_written_;
     const auto files = std::exchange(unsynced_, {});
     lock.unlock();
-    for (const auto& file : files) Sync(*file);
-    Expire();
+    IsDone([&] {
+      for (const auto& file : files) Sync(*file);
+      Expire();
+    });
     lock.lock();
     if (last) break;
     // A burst of writes costs one sync.

@@ -1,11 +1,12 @@
 // OutcomeRecorder: the thread between those who know how sessions went and the
 // spool.
 //
-// It takes what has come meanwhile, parses each of equal datagrams once (most
-// are: successes), merges, and appends in one write: under load batches grow,
-// and calls do not. Another thread syncs, at most every second. A spool that
-// cannot be written costs the outcomes, which are counted, and nothing else;
-// every batch tries it again.
+// It lets a burst come in first, which the receiver needs the processor for.
+// Then it takes what has come, parses equal successes once, merges, and appends
+// in one write: under load batches grow, and calls do not. Another thread
+// syncs, at most every second. A spool that cannot be written costs the
+// outcomes, which are counted, and nothing else; every batch tries it again.
+// What throws, as where memory runs out, costs what was in hand, counted, too.
 //
 // Contract: AppendDatagrams() and Record() from any thread. What waits is
 // bounded: AppendDatagrams() waits for room, Record() drops and counts.
@@ -38,7 +39,8 @@ class OutcomeRecorder {
     std::string directory;  // of the day files
     int keep_days = 10;
     DetailBounds::Limits details{};
-    size_t max_waiting_bytes = 32 << 20;  // in memory, nearly
+    // In memory, nearly: so a disk may hang for minutes.
+    size_t max_waiting_bytes = 96 << 20;
   };
   // `now` is called from the recorder's threads; `metrics` outlives it.
   OutcomeRecorder(Settings settings, std::function<WallTime()> now,
@@ -77,11 +79,14 @@ class OutcomeRecorder {
   };
 
   Block& BlockFor(size_t bytes);
+  bool IsCrowded() const;
   void WriteOn();
+  void AwaitLull(std::unique_lock<std::mutex>& lock);
   void Recycle(Inbox& inbox);
   static std::vector<Repeated> Count(const std::vector<Block>& blocks);
   void TakeIn(Inbox& inbox);
   void TakeIn(const Repeated& one, WallTime now);
+  void GiveUp(const Inbox& inbox, uint64_t settled_before);
   void Refuse(DatagramFault fault, const Repeated& one);
   void Write(WallTime now);
   void Report(const std::string& error, uint64_t lost);
@@ -112,7 +117,8 @@ class OutcomeRecorder {
   OutcomeBatch batch_;
   SpoolWriter writer_;
   bool failing_ = false;
-  uint64_t lost_ = 0;  // since it began to fail
+  uint64_t lost_ = 0;     // since it began to fail
+  uint64_t settled_ = 0;  // outcomes: written, lost, refused
   LogLimiter failure_log_{1};
   LogLimiter refusal_log_;
 

@@ -31,21 +31,26 @@ enum Attributes : unsigned {
   kForAll = kForAnyTls | kForNames | kForFingerprint,
 };
 
+using Demand = AnsweredPolicy::Demand;
+
 struct Level {
   std::string_view word;
   std::string_view in_reply;
   Attributes attributes;
+  Demand demand = Demand::kNothing;
+  PolicyType policy_type = PolicyType::kNoPolicyFound;
 };
 constexpr std::array<Level, 8> kLevels = {{
     // Not "none", which could be read as "no override".
     {"plaintext", "none", kNoAttributes},
     {"may", "may", kForAnyTls},
     {"encrypt", "encrypt", kForAnyTls},
-    {"dane", "dane", kForAnyTls},
-    {"dane-only", "dane-only", kForAnyTls},
-    {"verify", "verify", kForNames},
-    {"secure", "secure", kForNames},
-    {"fingerprint", "fingerprint", kForFingerprint},
+    {"dane", "dane", kForAnyTls, Demand::kDane},
+    {"dane-only", "dane-only", kForAnyTls, Demand::kAuthentication,
+     PolicyType::kTlsa},
+    {"verify", "verify", kForNames, Demand::kAuthentication},
+    {"secure", "secure", kForNames, Demand::kAuthentication},
+    {"fingerprint", "fingerprint", kForFingerprint, Demand::kAuthentication},
 }};
 
 template <size_t N>
@@ -221,6 +226,8 @@ Result<Override> ParseLevel(const Level& level, const Words& words) {
                  std::string(match->expected)};
   Override made;
   made.reply = EncodeNetstring(reply);
+  made.demand = level.demand;
+  made.policy_type = level.policy_type;
   return made;
 }
 

@@ -42,6 +42,9 @@ struct Override {
   // on, without what is off below.
   std::string reply;
   ReplyKind kind = ReplyKind::kOverride;  // kNotFound for "off"
+  // What the reply makes Postfix do.
+  AnsweredPolicy::Demand demand = AnsweredPolicy::Demand::kNothing;
+  PolicyType policy_type = PolicyType::kNoPolicyFound;
   bool sts_off = false;
   bool dane_off = false;
   uint32_t line = 0;  // where it stands, for people

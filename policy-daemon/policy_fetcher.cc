@@ -223,9 +223,15 @@ Awaitable<PolicyFetcher::HostAddresses> PolicyFetcher::AddressesOf(
   std::erase_if(found.usable, [this](const IpAddress& address) {
     return !settings_.address_filter.Allows(address);
   });
-  if (found.usable.empty())
-    found.problem =
-        host + " has only non-global addresses (see sts.allow_private)";
+  if (found.usable.empty()) {
+    found.problem = host + " has only non-global addresses";
+    uint64_t suppressed = 0;
+    if (log_.Allow(world_.clock.Now(), &suppressed))
+      Log(LogLevel::kWarn, "sts_addresses_refused",
+          {{"host", host},
+           {"suppressed", suppressed},
+           {"advice", "if they are yours, sts.allow_private lets them in"}});
+  }
   if (found.usable.size() > kMaxAddresses) found.usable.resize(kMaxAddresses);
   co_return found;
 }

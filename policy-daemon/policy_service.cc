@@ -16,6 +16,8 @@ constexpr size_t kWarmUpShare = 2;
 // Lookups in flight, answered ones included, as a multiple of
 // policy.max_lookups.
 constexpr size_t kAnsweredShare = 4;
+// Destinations whose warm-up has found something.
+constexpr size_t kMaxUnasked = 1000;
 
 struct KindNames {
   const char* reply;
@@ -87,39 +89,44 @@ void PolicyService::Use(Settings settings, Overrides overrides) {
   if (!same_answers) Drop("");
 }
 
-std::string_view PolicyService::AnswerNow(std::string_view key,
-                                          Dialect dialect) {
+PolicyService::Known PolicyService::AnswerNow(std::string_view key,
+                                              Dialect dialect) {
   if (key.empty() || key.size() > kMaxKeyLength || key.front() == '.') {
     Count(ReplyKind::kNotFound);
-    return NotFoundNetstring();
+    return {NotFoundNetstring(), nullptr};
   }
   const Override* overriding =
       overrides_.empty() ? nullptr : overrides_.Find(key);
   if (overriding && !overriding->reply.empty()) {
     hits_.Increment();
     Count(overriding->kind);
-    return overriding->reply;
+    return {overriding->reply, PolicyOf(key, overriding)};
   }
   // Keys come in their normal spelling nearly always: no parsing on this path.
   const SteadyTime now = world_.lookup.clock.Now();
-  const auto found = overriding
-                         ? table_.Find(MemoryKey(key, overriding), dialect, now)
-                         : table_.Find(key, dialect, now);
+  auto found = overriding
+                   ? table_.Find(MemoryKey(key, overriding), dialect, now)
+                   : table_.Find(key, dialect, now);
   if (found.text.empty()) return {};
   hits_.Increment();
   Count(found.kind);
-  return found.text;
+  if (!unasked_.empty()) TellOfUnasked(MemoryKey(key, overriding));
+  return {found.text, std::move(found.policy)};
 }
 
-Awaitable<std::string> PolicyService::Answer(std::string text,
-                                             Dialect dialect) {
+Awaitable<PolicyService::Reply> PolicyService::Answer(std::string text,
+                                                      Dialect dialect) {
   const SteadyTime asked_at = world_.lookup.clock.Now();
   const auto key = ParsePolicyKey(text, services_);
-  if (!key) co_return Count(NotFoundNetstring(), ReplyKind::kNotFound);
+  if (!key) {
+    Count(ReplyKind::kNotFound);
+    co_return Reply{NotFoundNetstring(), PolicyOf("", nullptr)};
+  }
   const std::string spelled = key->ToString();
   // In this spelling it may be known after all.
-  const std::string_view known = AnswerNow(spelled, dialect);
-  if (!known.empty()) co_return std::string(known);
+  Known known = AnswerNow(spelled, dialect);
+  if (!known.text.empty())
+    co_return Reply{std::string(known.text), std::move(known.policy)};
   const std::shared_ptr<Flight> flight = Join(*key);
   Replies replies;
   if (!flight) {
@@ -137,7 +144,23 @@ Awaitable<std::string> PolicyService::Answer(std::string text,
       replies = AtTimeout(*flight, asked_at);
     }
   }
-  co_return Count(replies.text[static_cast<size_t>(dialect)], replies.kind);
+  Count(replies.kind);
+  co_return Reply{std::move(replies.text[static_cast<size_t>(dialect)]),
+                  std::move(replies.policy)};
+}
+
+// Of an answer without a lookup: what an override says, or NOTFOUND.
+AnsweredPolicyPtr PolicyService::PolicyOf(std::string_view key,
+                                          const Override* overriding) const {
+  if (!settings_.reply.with_policy) return nullptr;
+  AnsweredPolicy policy;
+  if (const auto parsed = ParsePolicyKey(key, services_))
+    policy.domain = parsed->domain;
+  if (overriding) {
+    policy.demand = overriding->demand;
+    policy.policy_type = overriding->policy_type;
+  }
+  return std::make_shared<const AnsweredPolicy>(std::move(policy));
 }
 
 bool PolicyService::WarmUp(std::string_view text) {
@@ -160,6 +183,7 @@ void PolicyService::Drop(const std::string& domain) {
   std::vector<std::string> names;
   if (domain.empty()) {
     table_.Clear();
+    unasked_.clear();
     for (const auto& [name, flight] : in_flight_) names.push_back(name);
   } else {
     for (const uint16_t port : ports_) {
@@ -169,7 +193,10 @@ void PolicyService::Drop(const std::string& domain) {
           names.push_back(key.ToString() + off);
       }
     }
-    for (const std::string& name : names) table_.Drop(name);
+    for (const std::string& name : names) {
+      table_.Drop(name);
+      unasked_.erase(name);
+    }
     // Who has not read the policy yet will read the new one.
     std::erase_if(names, [this](const std::string& name) {
       const auto found = in_flight_.find(name);
@@ -275,15 +302,31 @@ void PolicyService::NoteSize() {
 void PolicyService::Observe(const Flight& flight) {
   const Facts& facts = flight.lookup->facts();
   results_.Count(facts);
-  // Warm-ups are nobody's session.
-  if (!flight.asked) return;
   const ReplyKind kind = flight.replies.kind;
-  const Answered answered{.temp_for_policy_file = flight.held,
-                          .temp_for_dns = kind == ReplyKind::kTempMxLookup ||
-                                          kind == ReplyKind::kTempDaneUnknown,
-                          .secure = kind == ReplyKind::kSecure};
-  for (Finding& finding : FindingsOf(facts, answered))
+  const bool asked = flight.asked;
+  const Answered answered{
+      .temp_for_policy_file = flight.held,
+      .temp_for_dns = asked && (kind == ReplyKind::kTempMxLookup ||
+                                kind == ReplyKind::kTempDaneUnknown),
+      .secure = kind == ReplyKind::kSecure};
+  std::vector<Finding> findings = FindingsOf(facts, answered);
+  unasked_.erase(flight.name);
+  // Warm-ups are nobody's session. Who asks next gets their answer.
+  if (!asked) {
+    if (findings.empty() || flight.stale) return;
+    if (unasked_.size() >= kMaxUnasked) unasked_.clear();
+    unasked_[flight.name] = std::move(findings);
+    return;
+  }
+  for (Finding& finding : findings) world_.outcomes.Record(std::move(finding));
+}
+
+void PolicyService::TellOfUnasked(const std::string& name) {
+  const auto found = unasked_.find(name);
+  if (found == unasked_.end()) return;
+  for (Finding& finding : found->second)
     world_.outcomes.Record(std::move(finding));
+  unasked_.erase(found);
 }
 
 std::optional<Replies> PolicyService::WithoutHeldFetch(
@@ -317,11 +360,6 @@ Replies PolicyService::AtTimeout(Flight& flight, SteadyTime asked_at) {
     decision = Settle(facts, mixed);
   }
   return BuildReplies(facts, *decision, settings_.reply);
-}
-
-std::string PolicyService::Count(std::string reply, ReplyKind kind) {
-  Count(kind);
-  return reply;
 }
 
 void PolicyService::Count(ReplyKind kind) {

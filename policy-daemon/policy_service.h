@@ -49,12 +49,21 @@ class PolicyService {
   // Takes up a new configuration. What is in memory stays where it holds.
   void Use(Settings settings, Overrides overrides);
 
-  // The netstring to write if it is known without waiting; empty otherwise.
-  // The view holds until the loop runs on.
-  std::string_view AnswerNow(std::string_view key, Dialect dialect);
+  struct Known {
+    std::string_view text;  // the netstring to write
+    // May be null without ReplySettings::with_policy, and for what has none.
+    AnsweredPolicyPtr policy;
+  };
+  // The answer if it is known without waiting; an empty text otherwise. The
+  // view holds until the loop runs on.
+  Known AnswerNow(std::string_view key, Dialect dialect);
 
-  // The netstring to write, after a lookup where it needs one.
-  Awaitable<std::string> Answer(std::string key, Dialect dialect);
+  struct Reply {
+    std::string text;
+    AnsweredPolicyPtr policy;
+  };
+  // The answer, after a lookup where it needs one.
+  Awaitable<Reply> Answer(std::string key, Dialect dialect);
 
   // Starts the lookup that a question for `key` would need. False: it is
   // known already, in flight, no key, or there are too many. A question that
@@ -91,12 +100,14 @@ class PolicyService {
   void Remember(Flight& flight);
   void PutAside(const std::string& name);
   void Observe(const Flight& flight);
+  void TellOfUnasked(const std::string& name);
   void NoteSize();
   // For a question that comes after the first TEMP on account of a slow
   // policy file: it does not wait for that file again.
   std::optional<Replies> WithoutHeldFetch(const Flight& flight) const;
   Replies AtTimeout(Flight& flight, SteadyTime asked_at);
-  std::string Count(std::string reply, ReplyKind kind);
+  AnsweredPolicyPtr PolicyOf(std::string_view key,
+                             const Override* overriding) const;
   void Count(ReplyKind kind);
 
   World world_;
@@ -107,6 +118,8 @@ class PolicyService {
   // The other ports that were asked about: what Drop() has to look for.
   boost::unordered_flat_set<uint16_t> ports_ = {kSmtpPort};
   boost::unordered_flat_map<std::string, std::shared_ptr<Flight>> in_flight_;
+  // What warm-ups have found, until somebody gets their answer.
+  boost::unordered_flat_map<std::string, std::vector<Finding>> unasked_;
   uint64_t put_aside_ = 0;  // for names of their own
   size_t undecided_ = 0;    // of these
   std::array<prometheus::Counter*, kReplyKinds> answers_{};

@@ -2,13 +2,16 @@
 
 #include "policy-daemon/postfix_reply.h"
 #include "policy-daemon/socketmap.h"
+#include "policy-daemon/tlsa.h"
 
 namespace postern {
 namespace {
 
+using Demand = AnsweredPolicy::Demand;
+
 Replies Same(std::string_view payload, ReplyKind kind) {
   const std::string netstring = EncodeNetstring(payload);
-  return {{netstring, netstring}, kind};
+  return {{netstring, netstring}, kind, nullptr};
 }
 
 Replies NotFound() { return Same(kNotFoundReply, ReplyKind::kNotFound); }
@@ -29,7 +32,8 @@ Replies Secure(const Facts& facts) {
   const std::string& domain = facts.key.domain;
   return {{EncodeNetstring(SecureReply(policy, domain, Dialect::kPolicy)),
            EncodeNetstring(SecureReply(policy, domain, Dialect::kTlsrpt))},
-          ReplyKind::kSecure};
+          ReplyKind::kSecure,
+          nullptr};
 }
 
 bool ReportsTesting(const Facts& facts, const ReplySettings& settings) {
@@ -37,10 +41,42 @@ bool ReportsTesting(const Facts& facts, const ReplySettings& settings) {
          facts.sts.policy && facts.sts.policy->mode == StsMode::kTesting;
 }
 
-}  // namespace
+AnsweredPolicy::Host HostOf(const HostFacts& facts) {
+  using Tlsa = AnsweredPolicy::Host::Tlsa;
+  AnsweredPolicy::Host host;
+  host.name = facts.name;
+  if (facts.state == HostState::kNone) host.has_tlsa = Tlsa::kNone;
+  if (facts.tlsa.empty()) return host;
+  host.has_tlsa = Tlsa::kSome;
+  host.tlsa_base = facts.tlsa_base;
+  host.tlsa = TlsaStrings(facts.tlsa);
+  return host;
+}
 
-Replies BuildReplies(const Facts& facts, const Decision& decision,
-                     const ReplySettings& settings) {
+// `kind` is no TEMP.
+AnsweredPolicyPtr PolicyOf(const Facts& facts, ReplyKind kind) {
+  AnsweredPolicy policy;
+  policy.domain = facts.key.domain;
+  if (kind == ReplyKind::kSecure) {
+    policy.demand = Demand::kAuthentication;
+    policy.policy_type = PolicyType::kSts;
+    policy.policy_domain = facts.key.domain;
+    policy.policy_string = PolicyStrings(*facts.sts.policy);
+    policy.mx_host = facts.sts.policy->mx;
+  } else if (kind == ReplyKind::kDaneOnly) {
+    policy.demand = Demand::kAuthentication;
+    policy.policy_type = PolicyType::kTlsa;
+  } else if (kind == ReplyKind::kDane) {
+    policy.demand = Demand::kDane;
+  }
+  for (const HostFacts& host : facts.hosts)
+    policy.hosts.push_back(HostOf(host));
+  policy.all_hosts = !facts.mx.skipped && facts.mx.unexamined == 0;
+  return std::make_shared<const AnsweredPolicy>(std::move(policy));
+}
+
+Replies BuildTexts(const Facts& facts, const Decision& decision,
+                   const ReplySettings& settings) {
   switch (decision.verdict) {
     case Verdict::kTemp:
       return TempReplies(TempReason(facts, decision),
@@ -65,8 +101,25 @@ Replies BuildReplies(const Facts& facts, const Decision& decision,
   return replies;
 }
 
+}  // namespace
+
+Replies BuildReplies(const Facts& facts, const Decision& decision,
+                     const ReplySettings& settings) {
+  Replies replies = BuildTexts(facts, decision, settings);
+  if (settings.with_policy && !replies.policy)
+    replies.policy = PolicyOf(facts, replies.kind);
+  return replies;
+}
+
 Replies TempReplies(std::string_view reason, ReplyKind kind) {
-  return Same(TempReply(reason), kind);
+  static const AnsweredPolicyPtr later = [] {
+    AnsweredPolicy policy;
+    policy.demand = Demand::kLater;
+    return std::make_shared<const AnsweredPolicy>(std::move(policy));
+  }();
+  Replies replies = Same(TempReply(reason), kind);
+  replies.policy = later;
+  return replies;
 }
 
 std::string TempReason(const Facts& facts, const Decision& decision) {

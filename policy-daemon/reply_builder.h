@@ -15,6 +15,7 @@ namespace postern {
 struct ReplySettings {
   bool testing_reply_may = false;
   SiteLevel site_level = SiteLevel::kMay;
+  bool with_policy = false;  // Replies::policy is wanted
 
   friend bool operator==(const ReplySettings&, const ReplySettings&) = default;
 };

@@ -1,11 +1,14 @@
 #include "policy-daemon/serve.h"
 
+#include <array>
 #include <cstdlib>
 
 #include <signal.h>
+#include <unistd.h>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
@@ -18,6 +21,9 @@
 #include "common/systemd.h"
 
 #include "policy-daemon/engine.h"
+#include "policy-daemon/journal_follower.h"
+#include "policy-daemon/log_follower.h"
+#include "policy-daemon/maillog_reader.h"
 #include "policy-daemon/milter.h"
 #include "policy-daemon/outcome_recorder.h"
 #include "policy-daemon/socketmap_server.h"
@@ -35,6 +41,8 @@ constexpr uint64_t kOtherFiles = 8192;
 constexpr Seconds kReloadPatience{60};
 // For what is left to write at the end.
 constexpr Seconds kDiskPatience{10};
+// For the lookups that the last outcomes need.
+constexpr Seconds kFindingPatience{2};
 
 int Fail(const Error& error) {
   Log(LogLevel::kError, "cannot_start", {{"reason", error.message}});
@@ -116,6 +124,11 @@ Result<Sockets> OpenSockets(asio::io_context& loop, const Options& options) {
         open(listed(policy.metrics_listen), sockets.metrics),
         open(listed(options.milter.listen), sockets.milter)})
     if (!opened) return opened.error();
+  if (!sockets.tlsrpt.empty() && !options.tlsrpt.maillog.empty())
+    return Error{
+        "tlsrpt.maillog is set, and systemd hands over a datagram socket for "
+        "Postfix: each session would count twice; disable that socket unit, or "
+        "take tlsrpt.maillog out"};
   if (sockets.tlsrpt.empty())
     sockets.tlsrpt = OpenTlsrpt(options.tlsrpt.listen, mode);
   return sockets;
@@ -135,6 +148,14 @@ void LogSockets(const std::vector<Listener>& listeners, const char* purpose) {
   for (const Listener& listener : listeners)
     Log(LogLevel::kInfo, "listening",
         {{"socket", listener.address().ToString()}, {"for", purpose}});
+}
+
+std::unique_ptr<LogSource> OpenMaillog(const Options& options) {
+  const std::string position = options.cache.directory + "/maillog.position";
+  if (options.tlsrpt.maillog == kSystemdJournal)
+    return std::make_unique<JournalFollower>("", position);
+  return std::make_unique<LogFollower>(options.tlsrpt.maillog, position,
+                                       LogFollower::Settings());
 }
 
 // The running daemon: what signals act upon.
@@ -189,6 +210,7 @@ class Daemon {
       recorder->Record(std::move(outcome));
     });
     StartReceiving();
+    if (!options_.tlsrpt.maillog.empty()) StartReadingLog();
     LogSockets(sockets_.policy, "policy");
     LogSockets(sockets_.metrics, "metrics");
     LogSockets(sockets_.milter, "milter");
@@ -224,6 +246,26 @@ class Daemon {
         new TlsrptReceiver(std::exchange(sockets_.tlsrpt, {}), *recorder_);
   }
 
+  // Before anything is answered: a session comes after its query.
+  void StartReadingLog() {
+    std::array<char, 256> host{};
+    gethostname(host.data(), host.size() - 1);
+    const auto report = [this](std::vector<Outcome> outcomes) {
+      asio::post(loop_, [this, outcomes = std::move(outcomes)]() mutable {
+        for (Outcome& outcome : outcomes)
+          engine_.findings.RecordSession(std::move(outcome));
+      });
+    };
+    reader_ =
+        new MaillogReader([options = options_] { return OpenMaillog(options); },
+                          host.data(), report, *engine_.metrics);
+    server_.TellOfAnswers([reader = reader_](uint32_t pid, std::string_view key,
+                                             AnsweredPolicyPtr policy) {
+      reader->NoteQuery(pid, key, std::move(policy));
+    });
+    Log(LogLevel::kInfo, "reading_maillog", {{"log", options_.tlsrpt.maillog}});
+  }
+
   // The watchdog hears of us as long as the loop turns.
   Awaitable<void> ShowLife(std::chrono::milliseconds interval) {
     for (;;) {
@@ -252,21 +294,43 @@ class Daemon {
       for (auto* listeners :
            {&sockets_.policy, &sockets_.metrics, &sockets_.milter})
         for (Listener& listener : *listeners) listener.Close();
+      if (receiver_) receiver_->Hide();
       server_.Stop();
       Spawn(loop_.get_executor(), EndAfterAnswers());
     }
     loop_.stop();
   }
 
-  // Ends the loop once no answer is owed any more, or its time is over.
+  // Ends the loop once no answer is owed any more and what was found is told,
+  // or the time for it is over.
   Awaitable<void> EndAfterAnswers() {
+    std::function<bool()> owing = [this] { return server_.busy() > 0; };
+    co_await WaitWhile(std::move(owing), options_.policy.answer_timeout);
+    // What it reports comes to the loop before that.
+    if (reader_) reader_->StopSoon();
+    std::function<bool()> reading = [this] {
+      return reader_ && !reader_->has_ended();
+    };
+    co_await WaitWhile(std::move(reading), kDiskPatience);
+    if (reader_ && !reader_->has_ended())
+      Log(LogLevel::kError, "maillog_not_read_to_its_end",
+          {{"reason", "the disk hangs"}});
+    std::function<bool()> finding = [this] { return engine_.findings.busy(); };
+    co_await WaitWhile(std::move(finding), kFindingPatience);
+    if (const size_t left = engine_.findings.GiveUp())
+      Log(LogLevel::kWarn, "outcomes_not_looked_up",
+          {{"lost", left}, {"reason", "DNS did not answer in time"}});
+    loop_.stop();
+  }
+
+  Awaitable<void> WaitWhile(std::function<bool()> condition,
+                            std::chrono::milliseconds patience) {
     Clock& clock = *engine_.clock;
-    const SteadyTime deadline = clock.Now() + options_.policy.answer_timeout;
-    while (server_.busy() > 0 && clock.Now() < deadline) {
+    const SteadyTime deadline = clock.Now() + patience;
+    do {
       Event pause(loop_.get_executor(), clock);
       co_await pause.WaitUntil(clock.Now() + std::chrono::milliseconds(20));
-    }
-    loop_.stop();
+    } while (condition() && clock.Now() < deadline);
   }
 
   // A bad configuration changes nothing.
@@ -302,7 +366,11 @@ class Daemon {
   }
 
   Status Take(Configuration configuration) {
+    // What takes a restart.
+    const Options::Tlsrpt wanted = configuration.options.tlsrpt;
+    configuration.options.tlsrpt = options_.tlsrpt;
     Options options = configuration.options;
+    options.tlsrpt = wanted;
     const size_t overrides = configuration.overrides.size();
     const Status used = engine_.Use(std::move(configuration));
     if (!used) return used;
@@ -335,6 +403,7 @@ class Daemon {
   // Left to the end of the process where the disk hangs.
   OutcomeRecorder* const recorder_;
   TlsrptReceiver* receiver_ = nullptr;
+  MaillogReader* reader_ = nullptr;
   // Files of the administrator's may hang, or take long: not where policies
   // are read. It is left to the end of the process, whatever it does.
   DiskThread* const files_;

@@ -36,6 +36,15 @@ constexpr size_t kFirstBuffer = 384;
 // Read and answered in one of the loop's rounds.
 constexpr size_t kAtOnce = 128;
 
+// Of the process that connected; 0: over TCP.
+uint32_t PeerPid(int fd) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0
+             ? static_cast<uint32_t>(peer.pid)
+             : 0;
+}
+
 }  // namespace
 
 struct SocketmapServer::Connection {
@@ -54,6 +63,7 @@ struct SocketmapServer::Connection {
 
   const int fd;
   const uint64_t id;
+  uint32_t pid = 0;  // of the client, where answers are told of; 0: not known
   std::vector<char> buffer = std::vector<char>(kFirstBuffer);
   size_t filled = 0;
   // The request that is being answered: it begins the buffer.
@@ -140,6 +150,7 @@ void SocketmapServer::Take(int fd) {
   const uint64_t id = next_id_++;
   const auto connection = std::make_shared<Connection>(fd, id);
   if (!sockets_.Add(fd, EPOLLIN, id)) return;
+  if (on_answer_) connection->pid = PeerPid(fd);
   connection->patience = clock_.Now() + kMaxIdle;
   connections_[id] = connection;
   accepted_.Increment();
@@ -257,9 +268,9 @@ Awaitable<void> SocketmapServer::LookUp(
   while (next == Next::kLookup) {
     // To start a lookup costs as much as dozens of known answers.
     co_await lookup_turns_.Next();
-    const std::string reply =
-        co_await service_.Answer(std::move(c.key), c.dialect);
-    next = Send(c, reply);
+    PolicyService::Reply reply = co_await service_.Answer(c.key, c.dialect);
+    Tell(c, c.key, std::move(reply.policy));
+    next = Send(c, reply.text);
     if (next != Next::kRead) break;
     c.ConsumeRequest();
     next = AnswerKnown(c);
@@ -286,9 +297,10 @@ SocketmapServer::Next SocketmapServer::AnswerKnown(Connection& c) {
       unknown_map_.Increment();
       next = Send(c, EncodeNetstring(
                          PermReply("unknown map " + std::string(request.map))));
-    } else if (const auto known = service_.AnswerNow(request.key, *dialect);
-               !known.empty()) {
-      next = Send(c, known);
+    } else if (auto known = service_.AnswerNow(request.key, *dialect);
+               !known.text.empty()) {
+      Tell(c, request.key, std::move(known.policy));
+      next = Send(c, known.text);
     } else {
       c.key = request.key;
       c.dialect = *dialect;
@@ -297,6 +309,11 @@ SocketmapServer::Next SocketmapServer::AnswerKnown(Connection& c) {
     if (next != Next::kRead) return next;
     c.ConsumeRequest();
   }
+}
+
+void SocketmapServer::Tell(const Connection& c, std::string_view key,
+                           AnsweredPolicyPtr policy) {
+  if (c.pid != 0 && policy) on_answer_(c.pid, key, std::move(policy));
 }
 
 SocketmapServer::Next SocketmapServer::Send(Connection& c,

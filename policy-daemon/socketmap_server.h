@@ -33,6 +33,12 @@ class SocketmapServer {
   SocketmapServer(boost::asio::io_context& loop, Clock& clock,
                   PolicyService& service, Settings settings, Metrics& metrics);
 
+  // Tells of each answer before it goes out: who asked (by SO_PEERCRED; not
+  // over TCP), the key as it came, and what the answer stands for.
+  using OnAnswer = std::function<void(uint32_t pid, std::string_view key,
+                                      AnsweredPolicyPtr policy)>;
+  void TellOfAnswers(OnAnswer on_answer) { on_answer_ = std::move(on_answer); }
+
   // Takes up a new configuration.
   void Use(Settings settings) { settings_ = settings; }
 
@@ -60,6 +66,8 @@ class SocketmapServer {
   // Answers what needs no wait.
   Next AnswerKnown(Connection& connection);
   Next Send(Connection& connection, std::string_view reply);
+  void Tell(const Connection& connection, std::string_view key,
+            AnsweredPolicyPtr policy);
   void Do(Next next, Connection& connection);
   Awaitable<void> LookUp(std::shared_ptr<Connection> connection);
   Awaitable<void> Sweep();
@@ -71,6 +79,7 @@ class SocketmapServer {
   PolicyService& service_;
   Turns lookup_turns_;
   Settings settings_;
+  OnAnswer on_answer_;
   bool stopping_ = false;
   std::vector<std::shared_ptr<Listener::Acceptor>> acceptors_;
   ReadySet sockets_;

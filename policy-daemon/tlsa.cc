@@ -1,5 +1,6 @@
 #include "policy-daemon/tlsa.h"
 
+#include <algorithm>
 #include <memory>
 
 #include <openssl/err.h>
@@ -63,6 +64,13 @@ std::string ToString(const TlsaRecord& record) {
     text += kHex[byte & 15];
   }
   return text;
+}
+
+std::vector<std::string> TlsaStrings(const std::vector<TlsaRecord>& records) {
+  std::vector<std::string> strings;
+  for (const TlsaRecord& record : records) strings.push_back(ToString(record));
+  std::sort(strings.begin(), strings.end());
+  return strings;
 }
 
 }  // namespace postern

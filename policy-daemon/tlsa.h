@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "common/dns.h"
 
@@ -14,5 +15,8 @@ bool IsUsable(const TlsaRecord& record);
 
 // "3 1 1 8D02536C...": the presentation form, as Postfix reports it.
 std::string ToString(const TlsaRecord& record);
+
+// Those of a set, sorted: so two sets that mean the same are equal.
+std::vector<std::string> TlsaStrings(const std::vector<TlsaRecord>& records);
 
 }  // namespace postern

@@ -94,24 +94,29 @@ std::optional<ResultType> KnownResultType(int code) {
 
 // U-labels take up to four bytes a character, and no more characters than
 // A-labels.
-std::string DomainOrNothing(std::string_view text) {
-  if (text.size() > 4 * kMaxDomainLength) return "";
-  if (IsNormalDomain(text)) return std::string(text);  // nearly always
-  return NormalizeDomain(text).value_or("");
+void SetDomainOrNothing(std::string& domain, std::string_view text) {
+  if (IsNormalDomain(text))  // nearly always
+    domain = text;
+  else if (text.size() <= 4 * kMaxDomainLength)
+    domain = NormalizeDomain(text).value_or("");
+  else
+    domain.clear();
 }
 
-std::string AddressOrNothing(std::string_view text) {
+void SetAddressOrNothing(std::string& canonical, std::string_view text) {
   const auto address = IpAddress::Parse(text);
-  if (!address) return "";
-  // An IPv4 address that parses is canonical: no leading zeros.
-  return address->v6 ? address->ToString() : std::string(text);
+  if (!address)
+    canonical.clear();
+  else if (address->v6)
+    canonical = address->ToString();
+  else
+    canonical = text;  // one that parses has no leading zeros
 }
 
 // All of it or nothing: a cut record would name somebody else's address.
-std::string WholeRecord(std::string_view text) {
-  // A repaired byte takes three.
-  std::string record = CleanText(text, 3 * text.size());
-  return record.size() <= kMaxRecordBytes ? record : "";
+void SetWholeRecord(std::string& record, std::string_view text) {
+  CleanTextInto(record, text, 3 * text.size());  // a repaired byte takes three
+  if (record.size() > kMaxRecordBytes) record.clear();
 }
 
 bool EndsWord(char c) { return IsBlank(c) || c == '\r' || c == '\n'; }
@@ -123,7 +128,7 @@ bool IsHeloCharacter(char c) {
 }
 
 // "250-mx.example.com Hello\r\n250-STARTTLS\r\n..." -> "mx.example.com"
-std::string HeloName(std::string_view reply) {
+std::string_view HeloName(std::string_view reply) {
   if (reply.starts_with("250") &&
       (reply.size() == 3 || reply[3] == '-' || EndsWord(reply[3])))
     reply.remove_prefix(std::min<size_t>(4, reply.size()));
@@ -132,7 +137,7 @@ std::string HeloName(std::string_view reply) {
       std::find_if_not(reply.begin(), reply.end(), IsHeloCharacter);
   if (end != reply.end() && !EndsWord(*end)) return "";
   const auto length = static_cast<size_t>(end - reply.begin());
-  return std::string(reply.substr(0, std::min(length, kMaxHeloBytes)));
+  return reply.substr(0, std::min(length, kMaxHeloBytes));
 }
 
 // "3 1 1  8d02 536c" -> "3 1 1 8D02536C": RFC 6698 section 2.2 allows blanks
@@ -162,16 +167,16 @@ void MakeSet(std::vector<std::string>& strings) {
   strings.erase(std::unique(strings.begin(), strings.end()), strings.end());
 }
 
-// Adds a session with this failure.
-void AddDetail(FailureDetail detail, std::vector<FailureDetail>& details) {
-  for (FailureDetail& known : details) {
+// Counts the session of `detail` with an equal one of those before it.
+bool IsCountedBefore(FailureDetail& detail, std::span<FailureDetail> before) {
+  for (FailureDetail& known : before) {
     detail.failed_session_count = known.failed_session_count;
     if (known != detail) continue;
     ++known.failed_session_count;
-    return;
+    return true;
   }
   detail.failed_session_count = 1;
-  details.push_back(std::move(detail));
+  return false;
 }
 
 // The known types as they are; another is a validation failure that names it.
@@ -179,7 +184,7 @@ void SetResult(int code, std::string_view reason, FailureDetail& detail) {
   const auto type = KnownResultType(code);
   detail.result_type = type.value_or(ResultType::kValidationFailure);
   if (type) {
-    detail.failure_reason_code = CleanText(reason, kMaxReasonBytes);
+    CleanTextInto(detail.failure_reason_code, reason, kMaxReasonBytes);
     return;
   }
   std::string text = "code-" + std::to_string(code);
@@ -215,13 +220,18 @@ class Reader {
         policies{"policies", Type::kArray};
     if (!Find(json, {&domain, &record, &policies})) return false;
     if (!domain) return Refuse(DatagramFault::kWrongShape);
-    domain_ = DomainOrNothing(domain.Text());
-    if (domain_.empty()) return Refuse(DatagramFault::kBadDomain);
-    record_ = WholeRecord(record.Text());
-    if (policies.Size() == 0) return Refuse(DatagramFault::kNoPolicy);
-    if (policies.Size() > kMaxDatagramPolicies)
-      return Refuse(DatagramFault::kTooMany);
-    outcomes.resize(policies.Size());
+    const size_t count = policies.Size();
+    outcomes.resize(std::clamp<size_t>(count, 1, kMaxDatagramPolicies));
+    Outcome& first = outcomes.front();
+    SetDomainOrNothing(first.domain, domain.Text());
+    if (first.domain.empty()) return Refuse(DatagramFault::kBadDomain);
+    SetWholeRecord(first.record, record.Text());
+    if (count == 0) return Refuse(DatagramFault::kNoPolicy);
+    if (count > outcomes.size()) return Refuse(DatagramFault::kTooMany);
+    for (Outcome& other : std::span(outcomes).subspan(1)) {
+      other.domain = first.domain;
+      other.record = first.record;
+    }
     auto outcome = outcomes.begin();
     for (const Value& policy : policies.value->GetArray())
       if (!ReadPolicy(policy, *outcome++)) return false;
@@ -262,14 +272,12 @@ class Reader {
     if (failed != 0 && failed != 1) return Refuse(DatagramFault::kWrongShape);
 
     outcome.at = at_;
-    outcome.domain = domain_;
     outcome.source = OutcomeSource::kPostfix;
     outcome.policy_type = KnownPolicyType(type.value->GetInt())
                               .value_or(PolicyType::kNoPolicyFound);
-    outcome.policy_domain = PolicyDomain(domain.Text());
+    SetPolicyDomain(outcome, domain.Text());
     outcome.successful = failed ? 0 : 1;
     outcome.failed = failed ? 1 : 0;
-    outcome.record = record_;
     if (!ReadStrings(strings, kMaxPolicyStringBytes, outcome.policy_string) ||
         !ReadStrings(hosts, kMaxMxHostBytes, outcome.mx_host) ||
         !ReadDetails(details, outcome.failure_details))
@@ -278,35 +286,43 @@ class Reader {
     return true;
   }
 
-  std::string PolicyDomain(std::string_view text) const {
-    if (text.empty()) return domain_;
-    std::string domain = DomainOrNothing(text);
-    return domain.empty() ? CleanText(text, kMaxDomainLength) : domain;
+  static void SetPolicyDomain(Outcome& outcome, std::string_view text) {
+    if (text.empty() || text == outcome.domain) {
+      outcome.policy_domain = outcome.domain;
+      return;
+    }
+    SetDomainOrNothing(outcome.policy_domain, text);
+    if (outcome.policy_domain.empty())
+      CleanTextInto(outcome.policy_domain, text, kMaxDomainLength);
   }
 
   bool ReadStrings(const Member& list, size_t max_bytes,
                    std::vector<std::string>& strings) {
-    if (!list) return true;
     if (list.Size() > kMaxPolicyStrings) return Refuse(DatagramFault::kTooMany);
-    strings.reserve(list.Size());
+    strings.resize(list.Size());
     size_t bytes = 0;
-    for (const Value& string : list.value->GetArray()) {
+    for (size_t i = 0; i < strings.size(); ++i) {
+      const Value& string = (*list.value)[static_cast<unsigned>(i)];
       if (!string.IsString()) return Refuse(DatagramFault::kWrongShape);
-      strings.push_back(CleanText(View(string), max_bytes));
-      bytes += strings.back().size();
+      CleanTextInto(strings[i], View(string), max_bytes);
+      bytes += strings[i].size();
     }
     return bytes <= kMaxPolicyStringsBytes || Refuse(DatagramFault::kTooMany);
   }
 
   bool ReadDetails(const Member& list, std::vector<FailureDetail>& details) {
-    if (!list) return true;
     if (list.Size() > kMaxDatagramDetails)
       return Refuse(DatagramFault::kTooMany);
-    for (const Value& json : list.value->GetArray()) {
-      FailureDetail detail;
-      if (!ReadDetail(json, detail)) return false;
-      AddDetail(std::move(detail), details);
+    details.resize(list.Size());
+    size_t distinct = 0;
+    for (size_t i = 0; i < list.Size(); ++i) {
+      FailureDetail& detail = details[distinct];
+      if (!ReadDetail((*list.value)[static_cast<unsigned>(i)], detail))
+        return false;
+      if (!IsCountedBefore(detail, std::span(details).first(distinct)))
+        ++distinct;
     }
+    details.resize(distinct);
     return true;
   }
 
@@ -319,24 +335,23 @@ class Reader {
               {&code, &sender, &host, &helo, &receiver, &information, &reason}))
       return false;
     if (!code) return Refuse(DatagramFault::kWrongShape);
-    detail.sending_mta_ip = AddressOrNothing(sender.Text());
-    detail.receiving_mx_hostname = DomainOrNothing(host.Text());
+    SetAddressOrNothing(detail.sending_mta_ip, sender.Text());
+    SetDomainOrNothing(detail.receiving_mx_hostname, host.Text());
     detail.receiving_mx_helo = HeloName(helo.Text());
-    detail.receiving_ip = AddressOrNothing(receiver.Text());
-    detail.additional_information =
-        CleanText(information.Text(), kMaxInformationBytes);
+    SetAddressOrNothing(detail.receiving_ip, receiver.Text());
+    CleanTextInto(detail.additional_information, information.Text(),
+                  kMaxInformationBytes);
     SetResult(code.value->GetInt(), reason.Text(), detail);
     return true;
   }
 
   const WallTime at_;
   DatagramFault fault_ = DatagramFault::kWrongShape;
-  std::string domain_;
-  std::string record_;
 };
 
 // Enough for the tree of all but the largest datagrams.
 constexpr size_t kPoolBytes = 16 * 1024;
+constexpr size_t kUsualBytes = 4096;
 
 }  // namespace
 
@@ -348,19 +363,21 @@ const char* DatagramFaultName(DatagramFault fault) {
 }
 
 DatagramParser::DatagramParser()
-    : text_(kMaxDatagramBytes + 1), pool_(kPoolBytes) {}
+    : text_(kMaxDatagramBytes + kAfterJson), pool_(kPoolBytes) {}
 
 DatagramResult DatagramParser::Parse(std::string_view datagram, WallTime at) {
   if (datagram.empty()) return DatagramFault::kEmpty;
   if (datagram.size() > kMaxDatagramBytes) return DatagramFault::kTooLong;
-  *std::copy(datagram.begin(), datagram.end(), text_.begin()) = '\0';
+  std::fill_n(std::copy(datagram.begin(), datagram.end(), text_.begin()),
+              kAfterJson, '\0');
   JsonPool pool(pool_.data(), pool_.size());
   ShallowJson tree(pool);
   if (!tree.Read(text_.data(), datagram.size())) return DatagramFault::kNotJson;
-  std::vector<Outcome> outcomes;
+  // What a large one has left would be kept for ever.
+  if (std::exchange(is_large_, datagram.size() > kUsualBytes)) outcomes_ = {};
   Reader reader(at);
-  if (!reader.ReadDatagram(tree, outcomes)) return reader.Fault();
-  return outcomes;
+  if (!reader.ReadDatagram(tree, outcomes_)) return reader.Fault();
+  return outcomes_;
 }
 
 }  // namespace postern

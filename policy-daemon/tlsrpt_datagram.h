@@ -37,6 +37,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <string_view>
 #include <variant>
 #include <vector>
@@ -80,19 +81,22 @@ inline constexpr size_t kDatagramFaults = 8;
 // "empty", "too-long", ...: for metrics and log lines.
 const char* DatagramFaultName(DatagramFault fault);
 
-using DatagramResult = std::variant<std::vector<Outcome>, DatagramFault>;
+using DatagramResult = std::variant<std::span<Outcome>, DatagramFault>;
 
 // Its memory serves one datagram after the other.
 class DatagramParser {
  public:
   DatagramParser();
 
-  // `at`: when it came.
+  // `at`: when it came. The outcomes are the caller's until the next call;
+  // strings that are left in them need not be allocated again.
   DatagramResult Parse(std::string_view datagram, WallTime at);
 
  private:
   std::vector<char> text_;  // the datagram, which is parsed in place
   std::vector<char> pool_;  // what it is parsed to; more comes from the heap
+  std::vector<Outcome> outcomes_;
+  bool is_large_ = false;  // the last datagram
 };
 
 }  // namespace postern

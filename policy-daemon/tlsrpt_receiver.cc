@@ -59,8 +59,12 @@ TlsrptReceiver::~TlsrptReceiver() {
   while (thread_.joinable()) Stop(Seconds(3600));
 }
 
-bool TlsrptReceiver::Stop(Seconds patience) {
+void TlsrptReceiver::Hide() {
   for (DatagramSocket& socket : sockets_) socket.Hide();
+}
+
+bool TlsrptReceiver::Stop(Seconds patience) {
+  Hide();
   eventfd_write(stop_.get(), 1);
   if (is_received_.wait_for(patience) != std::future_status::ready)
     return false;

@@ -28,6 +28,9 @@ class TlsrptReceiver {
   TlsrptReceiver(const TlsrptReceiver&) = delete;
   TlsrptReceiver& operator=(const TlsrptReceiver&) = delete;
 
+  // Another daemon may take the sockets' places; this one goes on receiving.
+  void Hide();
+
   // Nobody new gets in; what was sent before is taken in, but for adopted
   // sockets, where it waits for the next process. False: that has not ended
   // within `patience` of real time, as there is no room in the recorder; it

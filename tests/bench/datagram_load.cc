@@ -36,7 +36,7 @@ constexpr char kUsage[] =
     "usage: bench_datagram_load --socket PATH --kind success|failure\n"
     "         --domains N --count N [--rate N] [--wait]";
 
-// Eight digits in each place of '#'s.
+// Eight digits in each place of '#'s (a domain's) and '%'s (a failure's).
 constexpr char kSuccess[] =
     R"({"dpv": "1","d": "d########.example.com","pr": "v=TLSRPTv1; )"
     R"(rua=mailto:tlsrpt@d########.example.com","policies":[{"policy-type":1,)"
@@ -50,7 +50,7 @@ constexpr char kFailure[] =
     R"(["version: STSv1","mode: enforce","mx: mail.example.net",)"
     R"("mx: *.backup.example.net","max_age: 604800"],"mx-host":)"
     R"(["mail.example.net","*.backup.example.net"],"failure-details":)"
-    R"([{"c":202,"s": "192.0.2.25","n": "mx@@@@@@@@.example.net","h": )"
+    R"([{"c":202,"s": "192.0.2.25","n": "mx%%%%%%%%.example.net","h": )"
     R"("250-mail.example.net\r\n250-PIPELINING\r\n250-SIZE 52428800\r\n)"
     R"(250-STARTTLS\r\n250 SMTPUTF8","r": "198.51.100.7"}],"t":1,"f":1}]})";
 
@@ -108,7 +108,7 @@ Options ParseOptions(int argc, char** argv) {
 class Template {
  public:
   explicit Template(const char* text) : text_(text) {
-    for (size_t at = 0; (at = text_.find_first_of("#@", at)) != text_.npos;
+    for (size_t at = 0; (at = text_.find_first_of("#%", at)) != text_.npos;
          at += 8)
       places_.push_back({at, text_[at] == '#'});
   }

@@ -378,5 +378,32 @@ TEST(ParseAddressFilter, TakesYesNoOrPrefixes) {
     EXPECT_FALSE(ParseAddressFilter(in)) << in;
 }
 
+// --- Postfix's log, or its datagrams.
+
+TEST(MaillogOption, ReplacesTheSocket) {
+  for (const char* log : {"/var/log/mail.log", "journal"}) {
+    const Options options =
+        Good("[tlsrpt]\nmaillog = " + std::string(log) + "\n");
+    EXPECT_EQ(options.tlsrpt.maillog, log);
+    EXPECT_TRUE(options.tlsrpt.listen.empty());
+  }
+  EXPECT_EQ(Good("").tlsrpt.maillog, "");
+  EXPECT_EQ(Good("").tlsrpt.listen.size(), 1u);
+  EXPECT_EQ(Good("[tlsrpt]\nlisten = none\nmaillog = journal\n").tlsrpt.maillog,
+            "journal");
+}
+
+TEST(MaillogOption, IsNotForBoth) {
+  Bad("[tlsrpt]\nlisten = unix:/run/t.sock\nmaillog = journal\n",
+      "FILE:3: tlsrpt.maillog and tlsrpt.listen exclude each other, as each "
+      "session would count twice; set one of them");
+}
+
+TEST(MaillogOption, IsAPathOrTheJournal) {
+  Bad("[tlsrpt]\nmaillog = mail.log\n",
+      "FILE:2: tlsrpt.maillog cannot be 'mail.log'; expected the path of a "
+      "file, or journal");
+}
+
 }  // namespace
 }  // namespace postern

@@ -279,17 +279,22 @@ TEST_F(SpoolWriterTest, WhenItIsKilledOnlyTheLastLineIsTorn) {
   int torn = 0;
   for (int round = 0; round < 100; ++round) {
     const WallTime day = kNow + std::chrono::days(round);
+    int appended[2];  // a pipe: a byte for each time
+    ASSERT_EQ(pipe(appended), 0);
     const pid_t child = fork();
     ASSERT_GE(child, 0);
     if (child == 0) {
-      while (writer.Append(day, lines).error.empty()) continue;
+      while (writer.Append(day, lines).error.empty() &&
+             write(appended[1], "", 1) == 1)
+        continue;
       _exit(1);
     }
-    struct stat info {};
-    while (stat(Path(day).c_str(), &info) != 0 || info.st_size == 0) usleep(50);
-    usleep(random() % 500);
+    char byte = 0;
+    for (auto times = random() % 10 + 1; times > 0; --times)
+      EXPECT_EQ(read(appended[0], &byte, 1), 1);
     kill(child, SIGKILL);
     ASSERT_EQ(waitpid(child, nullptr, 0), child);
+    for (const int end : appended) close(end);
 
     const std::string content = Content(Path(day));
     for (size_t i = 0; i < content.size(); i += lines.size()) {

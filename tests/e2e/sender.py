@@ -9,6 +9,7 @@ has one that does.
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -91,3 +92,17 @@ def send(recipient, subject="test"):
 def message(recipient, subject="test"):
     return (f"From: <sender@{world.SENDER_DOMAIN}>\nTo: <{recipient}>\n"
             f"Subject: {subject}\n\nHello\n").encode()
+
+
+def restart(*settings):
+    """Stops Postfix, changes NAME = VALUE of main.cf, and starts it."""
+    subprocess.run(["postfix", "stop"], check=True, stderr=subprocess.DEVNULL)
+    subprocess.run(["postconf", "-e", *settings], check=True)
+    subprocess.run(["postfix", "start"], check=True, stderr=subprocess.DEVNULL)
+
+
+def tells_of_sessions():
+    """Is it 3.10 or later?"""
+    version = subprocess.run(["postconf", "-h", "mail_version"], check=True,
+                             stdout=subprocess.PIPE, text=True).stdout
+    return [int(n) for n in re.findall(r"\d+", version)[:2]] >= [3, 10]

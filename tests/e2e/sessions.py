@@ -1,9 +1,13 @@
-"""Sessions of Debian 13's Postfix, and the lines of the spool they become."""
+"""Sessions of a Postfix, and the lines of the spool they become: of Debian 13's
+by datagrams, of an older one by its log."""
 
 import re
 from dataclasses import dataclass, field
 
+import sender
 import world
+from checks import equal
+from journal import Journal, JournalLog
 from maillog import MailLog
 from newer_postfix import MAILLOG, SOCKET, TLSRPT_SOCKET, NewerPostfix
 from testnet import Internet, wait_for
@@ -124,18 +128,28 @@ BY_TLSPROXY = [
 ]
 
 
-class Sessions:
-    """Sends messages through Debian 13's Postfix, with a daemon beside it."""
+# By the log: what it gives as reasons, and what else it tells of a session.
+LOGGED_REASONS = {
+    (policy, result): {"failure-reason-code": reason}
+    for policy, result, reason in (
+        ("sts", "certificate-host-mismatch", "hostname_mismatch"),
+        ("sts", "certificate-expired", "certificate_has_expired"),
+        ("tlsa", "certificate-not-trusted", "no_matching_DANE_TLSA_records"))}
+TOLD_OTHERWISE = {
+    # It does not keep to the policy's hosts, but to their names.
+    "sts-unlisted": fails("sts-unlisted", "sts",
+                          "certificate-host-mismatch", None),
+}
 
-    def __init__(self, bench, root):
-        internet = bench.internet
-        self.postfix = NewerPostfix(root, internet.log,
-                                    internet.certificates.ca).start()
-        self.log = MailLog(internet.log, MAILLOG)
-        self.daemon = bench.daemon(
-            "debian13", policy__listen=f"unix:{SOCKET}",
-            tlsrpt__listen=f"unix:{TLSRPT_SOCKET}",
-            policy__socket_mode="0666")  # the group's number differs in there
+
+class Sessions:
+    """Sends messages through a Postfix, with a daemon beside it."""
+
+    source = None  # of the lines that are looked at
+
+    def __init__(self, daemon, log):
+        self.daemon = daemon
+        self.log = log
         self.sent = 0
 
     def __enter__(self):
@@ -145,21 +159,32 @@ class Sessions:
     def __exit__(self, *_):
         self.daemon.stop()
 
+    def submit(self, recipient):
+        """Hands a message to Postfix."""
+        raise NotImplementedError
+
+    def wait_written(self):
+        """All that Postfix has told of is in the spool."""
+        raise NotImplementedError
+
+    def expected(self, session):
+        return session.outcomes()
+
     def run(self, sessions):
         """The problems with each; all are sent at once."""
         before = len(self.daemon.spool.lines())
         recipients = [self.send(session) for session in sessions]
         deliveries = [self.wait(recipient) for recipient in recipients]
-        self.daemon.spool.wait_written(TLSRPT_SOCKET)
+        self.wait_written()
         lines = [line for line in self.daemon.spool.lines()[before:]
-                 if line and line["source"] == "postfix"]
+                 if line and line["source"] == self.source]
         return [self.problems(session, delivery, lines)
                 for session, delivery in zip(sessions, deliveries)]
 
     def send(self, session):
         self.sent += 1
         recipient = f"user{self.sent}@{session.domain}.test"
-        self.postfix.send(recipient)
+        self.submit(recipient)
         return recipient
 
     def wait(self, recipient):
@@ -169,14 +194,90 @@ class Sessions:
     def problems(self, session, delivery, lines):
         got = [line for line in lines
                if line["domain"] == world.BY_NAME[session.domain].fqdn]
-        expected = session.outcomes()
+        expected = self.expected(session)
         problems = []
         if delivery.status != session.status:
             problems.append(f"delivery: expected {session.status}")
         if len(got) != len(expected):
             problems.append(f"expected {len(expected)} lines, got {got}")
-        for one, other in zip(got, expected):
+        for one, other in zip(sorted(got, key=place), sorted(expected,
+                                                             key=place)):
             problems += differences(one, other)
         if problems:
             problems.append(f"Postfix says: {delivery}")
         return problems
+
+
+def place(line):
+    """For lines of one domain, whose order is no promise."""
+    return [(one.get("receiving-mx-hostname", ""), one.get("receiving-ip", ""))
+            for one in line["failure-details"]]
+
+
+class DatagramSessions(Sessions):
+    """By Debian 13's Postfix, which tells of them."""
+
+    source = "postfix"
+
+    def __init__(self, bench, root):
+        internet = bench.internet
+        self.postfix = NewerPostfix(root, internet.log,
+                                    internet.certificates.ca).start()
+        daemon = bench.daemon(
+            "debian13", policy__listen=f"unix:{SOCKET}",
+            tlsrpt__listen=f"unix:{TLSRPT_SOCKET}",
+            policy__socket_mode="0666")  # the group's number differs in there
+        super().__init__(daemon, MailLog(internet.log, MAILLOG))
+
+    def submit(self, recipient):
+        self.postfix.send(recipient)
+
+    def wait_written(self):
+        self.daemon.spool.wait_written(TLSRPT_SOCKET)
+
+
+class LogSessions(Sessions):
+    """By the machine's Postfix before 3.10; its log tells of them."""
+
+    source = "log"
+
+    def __init__(self, bench):
+        self.log_folder = bench.internet.log
+        self.journal = Journal(self.log_folder)
+        daemon = bench.daemon("log-sessions", tlsrpt__listen=None,
+                              tlsrpt__maillog="journal")
+        super().__init__(daemon, JournalLog(self.log_folder))
+
+    def __enter__(self):
+        self.journal.start()
+        sender.restart("maillog_file =", "smtp_address_preference = ipv4")
+        return super().__enter__()
+
+    def __exit__(self, *_):
+        super().__exit__()
+        sender.restart(f"maillog_file = {self.log_folder}/maillog",
+                       "smtp_address_preference = any")
+        self.journal.stop()
+
+    def submit(self, recipient):
+        sender.send(recipient)
+
+    def wait_written(self):
+        # It reads the log to its end.
+        equal(self.daemon.stop(), 0, "exit status of the daemon")
+
+    def expected(self, session):
+        told = TOLD_OTHERWISE.get(session.domain, session)
+        return [self.as_logged(line) for line in told.outcomes()]
+
+    @staticmethod
+    def as_logged(line):
+        """With what the log does not tell, and tells beyond a datagram
+        (docs/maillog.md)."""
+        details = [
+            {**{key: value for key, value in one.items()
+                if key not in ("sending-mta-ip", "receiving-mx-helo")},
+             **LOGGED_REASONS.get((line["policy-type"], one["result-type"]),
+                                  {})}
+            for one in line["failure-details"]]
+        return {**line, "source": "log", "failure-details": details}

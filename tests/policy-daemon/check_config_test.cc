@@ -183,5 +183,54 @@ TEST(AdviseMainCf, TellsAllOfAFreshDebian) {
                      "smtp_tls_loglevel = 1"}));
 }
 
+// --- How Postfix tells of its sessions.
+
+Options Receiving(const std::string& path) {
+  Options options = Listening(kInQueue);
+  options.tlsrpt.listen = {*ListenAddress::Parse("unix:" + path)};
+  return options;
+}
+Options ReadingLog() {
+  Options options = Listening(kInQueue);
+  options.tlsrpt.maillog = kSystemdJournal;
+  return options;
+}
+
+TEST(AdviseMainCf, FromPostfix310OnItTellsByTheSocket) {
+  const auto options = Receiving("/var/spool/postfix/postern/tlsrpt.sock");
+  const auto lines = AdviseMainCf(Ready("3.10.1"), options).lines;
+  EXPECT_TRUE(Has(lines, "smtp_tlsrpt_enable = yes"));
+  EXPECT_TRUE(Has(lines, "smtp_tlsrpt_socket_name = postern/tlsrpt.sock"));
+  EXPECT_FALSE(Has(AdviseMainCf(Ready("3.7.11"), options).lines, "tlsrpt_"));
+}
+
+TEST(AdviseMainCf, AnOlderPostfixHasItsLog) {
+  const auto options = Receiving("/var/spool/postfix/postern/tlsrpt.sock");
+  const auto advice = AdviseMainCf(Ready("3.7.11"), options);
+  EXPECT_EQ(advice.warnings, (Strings{}));
+  EXPECT_TRUE(Has(advice.notes, "set tlsrpt.maillog"));
+  EXPECT_EQ(AdviseMainCf(Ready("3.10.1"), options).notes, (Strings{}));
+}
+
+TEST(AdviseMainCf, WhatTheLogNeeds) {
+  PostfixSettings postfix = Ready("3.7.11");
+  postfix.loglevel = "1";
+  EXPECT_EQ(AdviseMainCf(postfix, ReadingLog()).warnings, (Strings{}));
+  EXPECT_EQ(AdviseMainCf(postfix, ReadingLog()).notes, (Strings{}));
+  postfix.loglevel = "0";
+  WarnsOf(postfix, ReadingLog(), "smtp_tls_loglevel is 0");
+  postfix.loglevel = "1";
+  postfix.policy_maps = "socketmap:inet:127.0.0.1:8461:policy";
+  WarnsOf(postfix, ReadingLog(), "which process asks");
+  postfix.policy_maps =
+      "proxy:mysql:/etc/tls.cf, socketmap:unix:postern/policy.sock:policy";
+  EXPECT_EQ(AdviseMainCf(postfix, ReadingLog()).warnings, (Strings{}));
+  postfix.policy_maps = "proxy:socketmap:unix:postern/policy.sock:policy";
+  WarnsOf(postfix, ReadingLog(), "which process asks");
+  postfix = Ready("3.10.1");
+  postfix.loglevel = "1";
+  WarnsOf(postfix, ReadingLog(), "take tlsrpt.maillog out");
+}
+
 }  // namespace
 }  // namespace postern

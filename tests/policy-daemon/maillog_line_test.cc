@@ -94,7 +94,7 @@ TEST(MaillogLine, TellsWhatIsWrongWithACertificate) {
   EXPECT_EQ(problem("server ", "num=62:hostname mismatch"),
             "certificate-host-mismatch hostname_mismatch");
   EXPECT_EQ(problem("server ", "num=65:no matching DANE TLSA records"),
-            "validation-failure no_matching_DANE_TLSA_records");
+            "certificate-not-trusted no_matching_DANE_TLSA_records");
   EXPECT_EQ(
       problem("server ", "num=1:unspecified certificate verification error"),
       "validation-failure unspecified_certificate_verification_error");

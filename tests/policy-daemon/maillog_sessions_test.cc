@@ -29,12 +29,16 @@ Policy Other(const std::string& domain, Demand demand = Demand::kNothing) {
 }
 
 // "dane-only", or "dane" for `hosts`.
-Policy Dane(const std::string& domain, std::vector<std::string> hosts = {}) {
+Policy Dane(const std::string& domain,
+            const std::vector<std::string>& hosts = {}) {
   AnsweredPolicy policy;
   policy.demand = hosts.empty() ? Demand::kAuthentication : Demand::kDane;
   policy.domain = domain;
   policy.policy_type = PolicyType::kTlsa;
-  policy.dane_hosts = std::move(hosts);
+  using Host = AnsweredPolicy::Host;
+  for (const std::string& host : hosts)
+    policy.hosts.push_back({host, Host::Tlsa::kSome, host, {"3 1 1 AB"}});
+  policy.hosts.push_back({"mx2.a.test", Host::Tlsa::kNone, "", {}});
   return std::make_shared<const AnsweredPolicy>(policy);
 }
 
@@ -75,7 +79,7 @@ class MaillogSessionsTest : public testing::Test {
                     const std::string& message, uint32_t pid = kPid) {
     const auto event = ParseSmtpMessage(message);
     if (!event) return "";
-    MaillogLine line{pid, at, precision, *event, "mail"};
+    MaillogLine line{pid, at, precision, *event, "mail", late_};
     std::string told;
     for (const Outcome& outcome : sessions_.TakeLine(line, now_)) {
       EXPECT_EQ(outcome.source, OutcomeSource::kLog);
@@ -112,6 +116,7 @@ class MaillogSessionsTest : public testing::Test {
   const MaillogSessions::Counters& counters() { return sessions_.counters(); }
 
   LogTime now_{std::chrono::seconds(1795389000)};
+  microseconds late_{0};
   MaillogSessions sessions_{{}};
   Outcome last_;
 };
@@ -271,7 +276,7 @@ TEST_F(MaillogSessionsTest, DaneOnlyIsThePolicyOfTheHost) {
   CertificateFailed("num=65:no matching DANE TLSA records");
   Established("Untrusted");
   EXPECT_EQ(Deferred(kNotVerified),
-            "a.test tlsa mx.a.test: validation-failure "
+            "a.test tlsa mx.a.test: certificate-not-trusted "
             "no_matching_DANE_TLSA_records mx.a.test 192.0.2.1");
   Query("a.test", Dane("a.test"));
   Log("warning: mx.a.test[192.0.2.1]:25: all TLSA records unusable");
@@ -280,6 +285,18 @@ TEST_F(MaillogSessionsTest, DaneOnlyIsThePolicyOfTheHost) {
   EXPECT_EQ(Log(std::string("5EB6DA4: ") + kNotVerified),
             "a.test tlsa mx.a.test: tlsa-invalid all-TLSA-records-unusable "
             "mx.a.test 192.0.2.1");
+}
+
+TEST_F(MaillogSessionsTest, ItsRecordsAreThoseAtTheTlsaBaseDomain) {
+  AnsweredPolicy policy = *Dane("a.test");
+  policy.hosts = {{"mx.a.test",
+                   AnsweredPolicy::Host::Tlsa::kSome,
+                   "mx.hosting.test",
+                   {"3 1 1 AB"}}};
+  Query("a.test", std::make_shared<const AnsweredPolicy>(policy));
+  Established("Verified");
+  EXPECT_EQ(Delivered(), "a.test tlsa mx.hosting.test: ok");
+  EXPECT_EQ(last_.policy_string, std::vector<std::string>{"3 1 1 AB"});
 }
 
 TEST_F(MaillogSessionsTest, DaneIsJudgedHostByHost) {
@@ -312,6 +329,41 @@ TEST_F(MaillogSessionsTest, DaneIsJudgedHostByHost) {
   EXPECT_EQ(Deferred(kNotOffered, "5EB6DA4"),
             "a.test tlsa mx.a.test: starttls-not-supported - mx.a.test "
             "192.0.2.1");
+}
+
+// Our lookup of its records failed, or an override has made none.
+TEST_F(MaillogSessionsTest, AtDaneAHandshakeWithAnUnknownHostIsUnclear) {
+  // tlsproxy's failure names no host.
+  Query("a.test", Dane("a.test", {"mx.a.test"}));
+  EXPECT_EQ(Log("5EB6DA4: Cannot start TLS: handshake failure"), "");
+  EXPECT_EQ(counters().unclear, 1u);
+  Query("a.test", Dane("a.test", {"mx.a.test"}));
+  EXPECT_EQ(Log("SSL_connect error to mx3.a.test[192.0.2.1]:25: -1"), "");
+  EXPECT_EQ(counters().unclear, 2u);
+  EXPECT_EQ(counters().reported, 0u);
+}
+
+// Another map of smtp_tls_policy_maps has answered for that one.
+TEST_F(MaillogSessionsTest, AHostThatTheNextHopDoesNotHaveIsElsewhere) {
+  AnsweredPolicy policy = *Dane("a.test", {"mx.a.test"});
+  policy.all_hosts = true;
+  const auto shared = std::make_shared<const AnsweredPolicy>(policy);
+  Query("a.test", shared);
+  Established("Verified", "mx.b.test");
+  EXPECT_EQ(Delivered(), "");
+  EXPECT_EQ(counters().without_query, 1u);
+  Query("a.test", shared);
+  Established("Verified", "mx.a.test");
+  EXPECT_EQ(Delivered(), "a.test tlsa mx.a.test: ok");
+}
+
+TEST_F(MaillogSessionsTest, AMessageToTwoNextHopsHasTwoSessions) {
+  Query("a.test", Sts("a.test"));
+  EXPECT_EQ(Deferred(kNotOffered, "5EB6DA4"),
+            "a.test sts a.test: starttls-not-supported - mx.a.test 192.0.2.1");
+  Query("b.test", Sts("b.test"));
+  EXPECT_EQ(Deferred(kNotOffered, "5EB6DA4"),
+            "b.test sts b.test: starttls-not-supported - mx.a.test 192.0.2.1");
 }
 
 TEST_F(MaillogSessionsTest, AReusedConnectionIsNoSession) {
@@ -498,6 +550,23 @@ TEST_F(ToTheSecond, QueriesOfOtherSecondsDoNotMatter) {
   Query("c.test", Sts("c.test"));
   LogAt(second, Seconds(1),
         "Verified TLS connection established to mx[192.0.2.1]:25: TLSv1.3");
+  EXPECT_EQ(Delivered(), "b.test sts b.test: ok");
+}
+
+// rsyslog got it from journald, which was behind.
+TEST_F(MaillogSessionsTest, ALineThatMayBeOlderThanTheLastQueryIsAmbiguous) {
+  late_ = Seconds(1);
+  Query("a.test", Sts("a.test"));
+  Query("b.test", Sts("b.test"));
+  Established("Verified");
+  EXPECT_EQ(Delivered(), "");
+  EXPECT_EQ(counters().ambiguous, 1u);
+  now_ += Seconds(2);
+  Query("a.test", Sts("a.test"));
+  now_ += Seconds(2);
+  Query("b.test", Sts("b.test"));
+  now_ += Seconds(2);
+  Established("Verified");
   EXPECT_EQ(Delivered(), "b.test sts b.test: ok");
 }
 

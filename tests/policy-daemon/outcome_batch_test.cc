@@ -99,7 +99,7 @@ TEST_F(OutcomeBatchTest, WhatDiffersStaysApart) {
   different[6].record = "v=TLSRPTv1; rua=mailto:a@example.com";
   different[7].source = OutcomeSource::kLog;
   for (int i = 0; i < 2; ++i)
-    for (const Outcome& outcome : different) batch.Add(outcome);
+    for (const Outcome& outcome : different) batch.Add(Outcome(outcome));
   const auto lines = Take();
   EXPECT_EQ(lines.size(), different.size());
   for (const Outcome& line : lines) EXPECT_EQ(line.successful, 2u);
@@ -114,14 +114,14 @@ TEST_F(OutcomeBatchTest, SoDoesWhatFailedWithoutASession) {
   Outcome outcome = Failure();
   outcome.failed = 0;
   outcome.failure_details[0].failed_session_count = 0;
-  for (int i = 0; i < 2; ++i) batch.Add(outcome);
+  for (int i = 0; i < 2; ++i) batch.Add(Outcome(outcome));
   EXPECT_EQ(Take().size(), 2u);
 }
 
 TEST_F(OutcomeBatchTest, ASuccessWithDetailsIsNotMerged) {
   Outcome outcome = Failure();
   std::swap(outcome.successful, outcome.failed);
-  for (int i = 0; i < 2; ++i) batch.Add(outcome);
+  for (int i = 0; i < 2; ++i) batch.Add(Outcome(outcome));
   EXPECT_EQ(Take().size(), 2u);
 }
 
@@ -144,10 +144,10 @@ TEST_F(OutcomeBatchTest, DetailsBeyondTheBoundAreCountedTogether) {
 TEST_F(OutcomeBatchTest, OfEachResultTypeApart) {
   for (int i = 0; i < 3; ++i) batch.Add(Failure("reason " + std::to_string(i)));
   Outcome other = Failure("one more");
-  batch.Add(other);
+  batch.Add(Outcome(other));
   other.failure_details[0].result_type = ResultType::kCertificateExpired;
-  batch.Add(other);
-  batch.Add(other);
+  batch.Add(Outcome(other));
+  batch.Add(Outcome(other));
   const auto lines = Take();
   ASSERT_EQ(lines.size(), 5u);
   EXPECT_EQ(lines[3].failed, 1u);
@@ -175,7 +175,7 @@ TEST_F(OutcomeBatchTest, ANewDayBeginsAfresh) {
   for (int i = 0; i < 4; ++i) batch.Add(Failure(std::to_string(i)));
   Outcome tomorrow = Failure("4");
   tomorrow.at += 24h;
-  batch.Add(tomorrow);
+  batch.Add(Outcome(tomorrow));
   const auto lines = Take();
   ASSERT_EQ(lines.size(), 5u);
   EXPECT_EQ(lines[3].failure_details[0].failure_reason_code, "4");
@@ -196,7 +196,7 @@ TEST_F(OutcomeBatchTest, IsFullInTimeOfLargePolicies) {
     ASSERT_LT(i, 100);
     Outcome outcome = Success("d" + std::to_string(i) + ".example");
     outcome.policy_string = {std::string(64 << 10, 'x')};
-    batch.Add(outcome);
+    batch.Add(Outcome(outcome));
   }
 }
 

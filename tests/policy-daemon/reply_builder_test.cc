@@ -242,5 +242,74 @@ TEST(BuildReplies, AreReadableByTheirPostfix) {
   }
 }
 
+// --- What the answer stands for.
+
+AnsweredPolicy PolicyOf(const Facts& facts, Decision decision,
+                        ReplySettings settings = {}) {
+  settings.with_policy = true;
+  const Replies replies = BuildReplies(facts, decision, settings);
+  EXPECT_TRUE(replies.policy);
+  return replies.policy ? *replies.policy : AnsweredPolicy();
+}
+
+using Demand = AnsweredPolicy::Demand;
+
+TEST(AnsweredPolicy, OfSecureIsThePolicy) {
+  const auto policy = PolicyOf(FactsWith(StsMode::kEnforce), kSecure);
+  EXPECT_EQ(policy.demand, Demand::kAuthentication);
+  EXPECT_EQ(policy.domain, "example.com");
+  EXPECT_EQ(policy.policy_type, PolicyType::kSts);
+  EXPECT_EQ(policy.policy_domain, "example.com");
+  EXPECT_EQ(policy.policy_string,
+            (std::vector<std::string>{"mode: enforce", "mx: mx.example.com"}));
+  EXPECT_EQ(policy.mx_host, std::vector<std::string>{"mx.example.com"});
+}
+
+TEST(AnsweredPolicy, OfDaneHasTheHostsAndTheirRecords) {
+  Facts facts = FactsWith(StsMode::kTesting);
+  for (const auto& [name, state] :
+       {std::pair("mx1.example.com", HostState::kUsable),
+        std::pair("mx2.example.com", HostState::kUnusable),
+        std::pair("mx3.example.com", HostState::kNone)}) {
+    HostFacts host;
+    host.name = name;
+    host.state = state;
+    host.tlsa_base = "tlsa." + host.name;
+    if (state != HostState::kNone) host.tlsa.emplace_back();
+    facts.hosts.push_back(host);
+  }
+  const auto policy = PolicyOf(facts, kDane);
+  EXPECT_EQ(policy.demand, Demand::kDane);
+  using Tlsa = AnsweredPolicy::Host::Tlsa;
+  ASSERT_EQ(policy.hosts.size(), 3u);
+  EXPECT_EQ(policy.hosts[1].name, "mx2.example.com");
+  EXPECT_EQ(policy.hosts[1].has_tlsa, Tlsa::kSome);
+  EXPECT_EQ(policy.hosts[1].tlsa_base, "tlsa.mx2.example.com");
+  EXPECT_EQ(policy.hosts[1].tlsa.size(), 1u);
+  EXPECT_EQ(policy.hosts[2].has_tlsa, Tlsa::kNone);
+  EXPECT_TRUE(policy.all_hosts);
+  EXPECT_EQ(PolicyOf(facts, kDaneOnly).demand, Demand::kAuthentication);
+  EXPECT_EQ(PolicyOf(facts, kDaneOnly).policy_type, PolicyType::kTlsa);
+}
+
+// A policy that only lets Postfix go on as it likes demands nothing.
+TEST(AnsweredPolicy, OfNotFoundDemandsNothing) {
+  const Facts facts = FactsWith(StsMode::kTesting);
+  EXPECT_EQ(PolicyOf(facts, kNotFound).demand, Demand::kNothing);
+  EXPECT_EQ(PolicyOf(facts, kNotFound).policy_type, PolicyType::kNoPolicyFound);
+  ReplySettings strict;
+  strict.site_level = SiteLevel::kEncrypt;
+  EXPECT_EQ(PolicyOf(facts, kDane, strict).demand, Demand::kNothing);
+}
+
+TEST(AnsweredPolicy, OfTempIsLater) {
+  EXPECT_EQ(TempReplies("x", ReplyKind::kTempMxLookup).policy->demand,
+            Demand::kLater);
+}
+
+TEST(AnsweredPolicy, IsNotKeptWhereNobodyAsks) {
+  EXPECT_FALSE(BuildReplies(FactsWith(StsMode::kEnforce), kSecure, {}).policy);
+}
+
 }  // namespace
 }  // namespace postern

@@ -1,6 +1,7 @@
 #include "policy-daemon/tlsrpt_datagram.h"
 
 #include <set>
+#include <variant>
 
 #include <gtest/gtest.h>
 
@@ -45,12 +46,23 @@ const std::string kDebian13 =
     R"(250 8BITMIME","r": "127.0.0.1","f": "tls-handshake-failure"}],)"
     R"("t":1,"f":1}]})";
 
-DatagramResult Parse(std::string_view datagram) {
-  return DatagramParser().Parse(datagram, kAt);
+// What a parser returns, for good.
+using Kept = std::variant<std::vector<Outcome>, Fault>;
+
+Kept Parse(std::string_view datagram, DatagramParser& parser) {
+  const DatagramResult result = parser.Parse(datagram, kAt);
+  if (const auto* fault = std::get_if<Fault>(&result)) return *fault;
+  const auto outcomes = std::get<std::span<Outcome>>(result);
+  return std::vector<Outcome>(outcomes.begin(), outcomes.end());
+}
+
+Kept Parse(std::string_view datagram) {
+  DatagramParser parser;
+  return Parse(datagram, parser);
 }
 
 std::vector<Outcome> All(std::string_view datagram) {
-  DatagramResult result = Parse(datagram);
+  Kept result = Parse(datagram);
   if (auto* outcomes = std::get_if<std::vector<Outcome>>(&result))
     return std::move(*outcomes);
   ADD_FAILURE() << datagram.substr(0, 500) << "\n"
@@ -65,7 +77,7 @@ Outcome Good(std::string_view datagram) {
 }
 
 void Bad(std::string_view datagram, Fault want, std::string_view why) {
-  const DatagramResult result = Parse(datagram);
+  const Kept result = Parse(datagram);
   const auto* fault = std::get_if<Fault>(&result);
   ASSERT_TRUE(fault) << why << "\n" << datagram.substr(0, 500);
   EXPECT_STREQ(DatagramFaultName(*fault), DatagramFaultName(want))
@@ -708,6 +720,23 @@ TEST(TlsrptDatagram, IsJson) {
     Bad(text, Fault::kNotJson, "");
 }
 
+TEST(TlsrptDatagram, HasNoControlCharacterInAString) {
+  const std::string plain(40, 'x');
+  for (size_t place = 0; place <= plain.size(); ++place) {
+    std::string record = plain;
+    record.insert(place, R"(\"\\)");
+    const Outcome outcome = Good(With(kNoPolicy, "v=TLSRPTv1;", record));
+    record.replace(place, 4, R"("\)");
+    EXPECT_EQ(outcome.record.substr(0, record.size()), record) << place;
+    for (int c = 0; c < 0x20; ++c) {
+      std::string bad = plain;
+      bad.insert(place, 1, static_cast<char>(c));
+      Bad(With(kNoPolicy, "v=TLSRPTv1;", bad), Fault::kNotJson,
+          std::to_string(c) + " at " + std::to_string(place));
+    }
+  }
+}
+
 TEST(TlsrptDatagram, MakesNoNumberOfDigitsThatAreNone) {
   const std::string zeros(20000, '0');
   for (const std::string& number :
@@ -746,15 +775,24 @@ TEST(TlsrptDatagram, HasASize) {
 TEST(TlsrptDatagram, LeavesNothingToTheNextOne) {
   DatagramParser parser;
   const auto parse = [&](const std::string& datagram) {
-    return parser.Parse(datagram, kAt);
+    return Parse(datagram, parser);
   };
   const auto failure = parse(kStsFailure);
   EXPECT_EQ(parse(kNoPolicy), Parse(kNoPolicy));
-  EXPECT_EQ(parse(kStsFailure.substr(0, 400)), DatagramResult(Fault::kNotJson));
-  EXPECT_EQ(parse(Policies(List(R"({"f":0})", 5000))),
-            DatagramResult(Fault::kTooMany))
+  EXPECT_EQ(parse(kStsFailure.substr(0, 400)), Kept(Fault::kNotJson));
+  EXPECT_EQ(parse(Policies(List(R"({"f":0})", 5000))), Kept(Fault::kTooMany))
       << "more than the pool holds";
   EXPECT_EQ(parse(kDaneSuccess), Parse(kDaneSuccess));
+  EXPECT_EQ(parse(kStsFailure), failure);
+  const std::string three = Policies(List(R"({"policy-type":9,"f":0})", 3));
+  EXPECT_EQ(parse(three), Parse(three));
+  EXPECT_EQ(parse(kNoPolicy), Parse(kNoPolicy));
+  const std::string details =
+      Details(R"({"c":201,"n":"a.example"},{"c":201,"n":"a.example"})");
+  EXPECT_EQ(parse(details), Parse(details));
+  const std::string large =
+      Policy(2, R"(,"policy-string":[")" + std::string(5000, 'x') + R"("])");
+  EXPECT_EQ(parse(large), Parse(large));
   EXPECT_EQ(parse(kStsFailure), failure);
 }
 

@@ -23,12 +23,15 @@ class FindingReporterTest : public testing::Test {
   void TearDown() override { world.End(); }
 
   void Report(std::optional<DnsQuestion> if_bogus = {}) {
+    Report(1s, std::move(if_bogus));
+  }
+  void Report(Seconds wait, std::optional<DnsQuestion> if_bogus = {}) {
     Finding finding;
     finding.outcome.domain = kDomain;
     finding.outcome.failure_details.emplace_back();
     finding.if_bogus = std::move(if_bogus);
     reporter.Record(std::move(finding));
-    world.Pass(1s);
+    world.Pass(wait);
   }
   double Dropped() {
     return world.metrics.Counter("postern_findings_dropped_total", "").Value();
@@ -83,20 +86,49 @@ TEST_F(FindingReporterTest, ServersThatDoNotAnswerAreNone) {
   EXPECT_TRUE(recorded.empty());
 }
 
-TEST_F(FindingReporterTest, AHundredAtOnceAreEnough) {
+TEST_F(FindingReporterTest, AHundredAreLookedUpAtOnce) {
   world.dns.Txt(kName, {kRecord}).After(5s);
-  for (int i = 0; i < 110; ++i) {
-    Finding finding;
-    finding.outcome.domain = kDomain;
-    finding.outcome.failure_details.emplace_back();
-    reporter.Record(std::move(finding));
-  }
-  world.Pass(10s);
+  for (int i = 0; i < 150; ++i) Report(0s);
+  EXPECT_TRUE(reporter.busy());
+  world.Pass(6s);
   EXPECT_EQ(recorded.size(), 100u);
-  EXPECT_EQ(Dropped(), 10);
-  Report();
-  world.Pass(10s);
-  EXPECT_EQ(recorded.size(), 101u);
+  world.Pass(5s);
+  EXPECT_EQ(recorded.size(), 150u);
+  EXPECT_FALSE(reporter.busy());
+}
+
+TEST_F(FindingReporterTest, AFloodIsReportedAsFarAsTheRoomGoes) {
+  world.dns.Txt(kName, {kRecord}).After(5s);
+  Outcome large;
+  large.domain = kDomain;
+  large.policy_string = {std::string(1 << 20, 'x')};
+  for (int i = 0; i < 200; ++i) reporter.RecordSession(large);
+  world.Pass(100s);
+  EXPECT_GE(recorded.size(), 110u);
+  EXPECT_LE(recorded.size(), 117u);
+  EXPECT_EQ(static_cast<double>(recorded.size()) + Dropped(), 200);
+}
+
+TEST_F(FindingReporterTest, WhatIsGivenUpIsCounted) {
+  world.dns.Txt(kName, {kRecord}).Never();
+  for (int i = 0; i < 150; ++i) Report(0s);
+  EXPECT_EQ(reporter.GiveUp(), 150u);
+  EXPECT_EQ(Dropped(), 150);
+}
+
+TEST_F(FindingReporterTest, SessionsOfTheLogNeedTheRecordToo) {
+  world.dns.Txt(kName, {kRecord});
+  Outcome session;
+  session.domain = kDomain;
+  session.source = OutcomeSource::kLog;
+  session.successful = 1;
+  reporter.RecordSession(session);
+  session.domain = "other.example";
+  reporter.RecordSession(session);
+  world.Pass(1s);
+  ASSERT_EQ(recorded.size(), 1u);
+  EXPECT_EQ(recorded[0].source, OutcomeSource::kLog);
+  EXPECT_EQ(recorded[0].record, kRecord);
 }
 
 TEST_F(FindingReporterTest, NobodyIsAskedWhereNobodyRecords) {

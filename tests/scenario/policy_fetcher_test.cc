@@ -176,7 +176,7 @@ TEST_F(PolicyFetcherTest, PrivateAddressesAreRefused) {
     dns.A(kPolicyHost, address);
     const StsFacts facts = LearnSts();
     EXPECT_EQ(facts.state, StsState::kOther) << address;
-    EXPECT_NE(facts.fetch_reason.find("sts.allow_private"), std::string::npos)
+    EXPECT_NE(facts.fetch_reason.find("non-global"), std::string::npos)
         << facts.fetch_reason;
   }
   EXPECT_EQ(https.fetches(), 0);

@@ -55,6 +55,32 @@ TEST_F(OverrideAnswerTest, ALevelIsAnsweredAtOnceWithoutALookup) {
   EXPECT_EQ(dns.queries(), 0);
 }
 
+TEST_F(OverrideAnswerTest, HasThePolicyOfItsLevel) {
+  using Demand = AnsweredPolicy::Demand;
+  struct Case {
+    const char* words;
+    Demand demand;
+    PolicyType type;
+  };
+  settings.reply.with_policy = true;
+  constexpr PolicyType kNone = PolicyType::kNoPolicyFound;
+  for (const auto& [words, demand, type] :
+       {Case{"off", Demand::kNothing, kNone},
+        Case{"plaintext", Demand::kNothing, kNone},
+        Case{"encrypt", Demand::kNothing, kNone},
+        Case{"dane", Demand::kDane, kNone},
+        Case{"dane-only", Demand::kAuthentication, PolicyType::kTlsa},
+        Case{"verify", Demand::kAuthentication, kNone},
+        Case{"secure match=nexthop", Demand::kAuthentication, kNone}}) {
+    Reload(std::string("example.com ") + words + "\n");
+    const auto known = service().AnswerNow("example.com:587", Dialect::kPolicy);
+    ASSERT_TRUE(known.policy) << words;
+    EXPECT_EQ(known.policy->demand, demand) << words;
+    EXPECT_EQ(known.policy->policy_type, type) << words;
+    EXPECT_EQ(known.policy->domain, "example.com") << words;
+  }
+}
+
 TEST_F(OverrideAnswerTest, OffIsNotFoundWithoutALookup) {
   DaneDomain();
   Reload("example.com off\n");
@@ -408,6 +434,28 @@ TEST_F(OutcomeTest, ManyQuestionsOfOneLookupAreToldOnce) {
   for (int i = 0; i < 10; ++i) Ask(kDomain);
   world.Pass(3s);
   EXPECT_EQ(world.outcomes.all.size(), 1u);
+}
+
+// With a milter every question comes after its warm-up.
+TEST_F(OutcomeTest, WhatAWarmUpHasFoundIsToldOnceSomebodyAsks) {
+  StsDomain();
+  https.Fail(kPolicyHost, HttpsFailure::kConnect);
+  EXPECT_TRUE(WarmUp(kDomain));
+  EXPECT_TRUE(world.outcomes.all.empty());
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(Answer(kDomain), kNotFound);
+  ASSERT_EQ(world.outcomes.all.size(), 1u);
+  EXPECT_EQ(world.outcomes.all[0].outcome.failed, 0u);
+}
+
+TEST_F(OutcomeTest, WhatAWarmUpHasFoundIsNotToldOnceItIsOver) {
+  StsDomain();
+  https.Fail(kPolicyHost, HttpsFailure::kConnect);
+  EXPECT_TRUE(WarmUp(kDomain));
+  service().Drop("");
+  world.store.entries.clear();
+  StsDomain();
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(Answer(kDomain), kSecure);
+  EXPECT_TRUE(world.outcomes.all.empty());
 }
 
 TEST_F(OutcomeTest, SuccessesAndAbsencesAreNotTold) {

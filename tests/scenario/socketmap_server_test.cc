@@ -105,6 +105,35 @@ TEST_F(ServerRequestTest, AnswersAndKeepsTheConnection) {
   EXPECT_FALSE(client.closed());
 }
 
+// So that a session in Postfix's log finds its policy.
+TEST_F(ServerRequestTest, TellsWhoAskedBeforeTheAnswerGoesOut) {
+  engine.service.Use({.reply = {.with_policy = true}}, {});
+  struct Told {
+    uint32_t pid;
+    std::string key;
+    AnsweredPolicy::Demand demand;
+    std::string domain;
+  };
+  std::vector<Told> told;
+  server->TellOfAnswers(
+      [&](uint32_t pid, std::string_view key, AnsweredPolicyPtr policy) {
+        told.push_back({pid, std::string(key), policy->demand, policy->domain});
+      });
+  DaneDomain("example.com");
+  FakeClient& client = Connect();
+  for (const char* key : {"Example.com", "example.com", ".com", "192.0.2.1"})
+    AskOver(client, key);
+  using Demand = AnsweredPolicy::Demand;
+  ASSERT_EQ(told.size(), 3u) << "a parent key's answer is never a policy";
+  for (const Told& one : told)
+    EXPECT_EQ(one.pid, static_cast<uint32_t>(getpid()));
+  EXPECT_EQ(told[0].key, "Example.com");
+  EXPECT_EQ(told[0].domain, "example.com");
+  EXPECT_EQ(told[0].demand, Demand::kAuthentication);
+  EXPECT_EQ(told[1].demand, Demand::kAuthentication) << "from memory";
+  EXPECT_EQ(told[2].domain, "") << "an address";
+}
+
 TEST_F(ServerRequestTest, EveryMapNameIsServed) {
   DaneDomain("example.com");
   FakeClient& client = Connect();

@@ -109,15 +109,18 @@ std::string EngineTest::Answer(const std::string& key, Dialect dialect) {
 
 Awaitable<std::string> EngineTest::AskOne(std::string key, Dialect dialect) {
   PolicyService& asked = service();
-  std::string answer(asked.AnswerNow(key, dialect));
-  if (answer.empty()) answer = co_await asked.Answer(key, dialect);
+  std::string answer(asked.AnswerNow(key, dialect).text);
+  if (answer.empty()) {
+    const PolicyService::Reply reply = co_await asked.Answer(key, dialect);
+    answer = reply.text;
+  }
   const NetstringParse parse = ParseNetstring(answer);
   EXPECT_EQ(parse.consumed, answer.size());
   co_return std::string(parse.payload);
 }
 
 bool EngineTest::IsKept(const std::string& key) {
-  return !service().AnswerNow(key, Dialect::kPolicy).empty();
+  return !service().AnswerNow(key, Dialect::kPolicy).text.empty();
 }
 
 Seconds EngineTest::KeptFor(const std::string& key) {

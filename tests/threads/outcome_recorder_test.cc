@@ -1,8 +1,10 @@
 // From Postfix's datagrams to the spool, with real threads and sockets.
 #include "policy-daemon/outcome_recorder.h"
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <new>
 
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -179,6 +181,28 @@ TEST_F(OutcomeRecorderTest, ItGoesOnByItselfWhenTheFolderIsThere) {
   ASSERT_EQ(outcomes.size(), 1u);
   EXPECT_EQ(outcomes[0].domain, "b.example");
   EXPECT_EQ(metrics.Gauge("postern_spool_failing", "").Value(), 0);
+}
+
+TEST_F(OutcomeRecorderTest, WhatThrowsCostsWhatIsInHandAndNoThread) {
+  std::atomic<bool> throws = true;
+  recorder = std::make_unique<OutcomeRecorder>(
+      settings,
+      [&] {
+        if (throws) throw std::bad_alloc();
+        return kNow;
+      },
+      metrics);
+  for (int round = 1; round <= 3; ++round) {
+    Append(SuccessOf("a.example"));
+    while (Count("postern_outcomes_lost_total") < round)
+      std::this_thread::yield();
+  }
+  throws = false;
+  Append(FailureOf("b.example"));
+  const auto outcomes = Finish();
+  ASSERT_EQ(outcomes.size(), 1u);
+  EXPECT_EQ(outcomes[0].domain, "b.example");
+  EXPECT_EQ(Count("postern_outcomes_lost_total"), 3);
 }
 
 TEST_F(OutcomeRecorderTest, OldDaysGo) {
