@@ -12,10 +12,11 @@
 
 namespace postern {
 
-// Appends to a string, which is left alone meanwhile. What has no value of its own (brackets, commas, names)
-// is given as literals around the values: Put(R"({"a":")", "x"); Put("}").
-// The string grows for many pieces at once and has its length when the writer
-// is gone: a line of the spool takes half the instructions of as many appends.
+// Appends to a string, which is left alone meanwhile. What has no value of its
+// own (brackets, commas, names) is given as literals around the values:
+// Put(R"({"a":")", "x"); Put("}"). The string grows for many pieces at once and
+// has its length when the writer is gone: a line of the spool takes half the
+// instructions of as many appends.
 class JsonText {
  public:
   explicit JsonText(std::string& out)
