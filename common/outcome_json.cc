@@ -1,7 +1,6 @@
 #include "common/outcome_json.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "common/domain_name.h"
 #include "common/json_text.h"
@@ -14,50 +13,19 @@ namespace {
 
 // --- writing ---
 
-// `name` with what stands around it: ,"domain":
-void Append(std::string_view name, std::string_view value, std::string& out) {
-  out += name;
-  AppendJsonString(value, out);
-}
+uint64_t Sessions(uint64_t count) { return std::min(count, kMaxSessions); }
 
-void AppendIfKnown(std::string_view name, const std::string& value,
-                   std::string& out) {
-  if (!value.empty()) Append(name, value, out);
-}
-
-void AppendIfKnown(std::string_view name,
-                   const std::vector<std::string>& values, std::string& out) {
-  if (values.empty()) return;
-  out += name;
-  char before = '[';
-  for (const std::string& value : values) {
-    out += before;
-    AppendJsonString(value, out);
-    before = ',';
-  }
-  out += ']';
-}
-
-void Append(std::string_view name, uint64_t sessions, std::string& out) {
-  char digits[20];
-  const auto end = std::to_chars(digits, digits + sizeof digits,
-                                 std::min(sessions, kMaxSessions));
-  out += name;
-  out.append(digits, end.ptr);
-}
-
-void AppendDetail(const FailureDetail& detail, std::string& out) {
-  Append(R"({"result-type":)", ResultTypeName(detail.result_type), out);
-  AppendIfKnown(R"(,"sending-mta-ip":)", detail.sending_mta_ip, out);
-  AppendIfKnown(R"(,"receiving-mx-hostname":)", detail.receiving_mx_hostname,
-                out);
-  AppendIfKnown(R"(,"receiving-mx-helo":)", detail.receiving_mx_helo, out);
-  AppendIfKnown(R"(,"receiving-ip":)", detail.receiving_ip, out);
-  Append(R"(,"failed-session-count":)", detail.failed_session_count, out);
-  AppendIfKnown(R"(,"additional-information":)", detail.additional_information,
-                out);
-  AppendIfKnown(R"(,"failure-reason-code":)", detail.failure_reason_code, out);
-  out += '}';
+void PutDetail(const FailureDetail& detail, JsonText& out) {
+  out.Put(R"({"result-type":")", ResultTypeName(detail.result_type));
+  out.PutIfKnown(R"(,"sending-mta-ip":")", detail.sending_mta_ip);
+  out.PutIfKnown(R"(,"receiving-mx-hostname":")", detail.receiving_mx_hostname);
+  out.PutIfKnown(R"(,"receiving-mx-helo":")", detail.receiving_mx_helo);
+  out.PutIfKnown(R"(,"receiving-ip":")", detail.receiving_ip);
+  out.Put(R"(,"failed-session-count":)", Sessions(detail.failed_session_count));
+  out.PutIfKnown(R"(,"additional-information":")",
+                 detail.additional_information);
+  out.PutIfKnown(R"(,"failure-reason-code":")", detail.failure_reason_code);
+  out.Put("}");
 }
 
 // --- reading ---
@@ -146,24 +114,22 @@ bool Read(const Value* value, std::vector<FailureDetail>& out) {
 
 }  // namespace
 
-void AppendOutcomeLine(const Outcome& outcome, std::string& out) {
-  Append(R"({"at":)", FormatUtc(outcome.at), out);
-  Append(R"(,"domain":)", outcome.domain, out);
-  Append(R"(,"source":)", OutcomeSourceName(outcome.source), out);
-  Append(R"(,"policy-type":)", PolicyTypeName(outcome.policy_type), out);
-  AppendIfKnown(R"(,"policy-domain":)", outcome.policy_domain, out);
-  AppendIfKnown(R"(,"policy-string":)", outcome.policy_string, out);
-  AppendIfKnown(R"(,"mx-host":)", outcome.mx_host, out);
-  Append(R"(,"successful":)", outcome.successful, out);
-  Append(R"(,"failed":)", outcome.failed, out);
-  out += R"(,"failure-details":[)";
-  for (const FailureDetail& detail : outcome.failure_details) {
-    if (&detail != outcome.failure_details.data()) out += ',';
-    AppendDetail(detail, out);
-  }
-  out += ']';
-  AppendIfKnown(R"(,"record":)", outcome.record, out);
-  out += "}\n";
+void AppendOutcomeLine(const Outcome& outcome, std::string& line) {
+  JsonText out(line);
+  out.Put(R"({"at":")", FormatUtc(outcome.at));
+  out.Put(R"(,"domain":")", outcome.domain);
+  out.Put(R"(,"source":")", OutcomeSourceName(outcome.source));
+  out.Put(R"(,"policy-type":")", PolicyTypeName(outcome.policy_type));
+  out.PutIfKnown(R"(,"policy-domain":")", outcome.policy_domain);
+  if (!outcome.policy_string.empty())
+    out.PutList(R"(,"policy-string":[)", outcome.policy_string);
+  if (!outcome.mx_host.empty()) out.PutList(R"(,"mx-host":[)", outcome.mx_host);
+  out.Put(R"(,"successful":)", Sessions(outcome.successful));
+  out.Put(R"(,"failed":)", Sessions(outcome.failed));
+  out.PutList(R"(,"failure-details":[)", outcome.failure_details,
+              [&](const FailureDetail& detail) { PutDetail(detail, out); });
+  out.PutIfKnown(R"(,"record":")", outcome.record);
+  out.Put("}\n");
 }
 
 std::optional<Outcome> ParseOutcomeLine(std::string_view line) {

@@ -112,7 +112,7 @@ void MaillogReader::ReadOn(const Open& open) {
       last = stopping_;
     }
     // What is beyond the first part at the end is for the next start.
-    while (ReadSome() && !stopping()) {
+    while (ReadSomeOrGiveUp() && !stopping()) {
     }
   }
   source_->Save();
@@ -153,17 +153,35 @@ bool MaillogReader::ReadSome() {
   return more;
 }
 
-// A line that brings us down would stop all mail.
+// What is thrown, mostly std::bad_alloc, must not end the daemon: mail would
+// stop for a log.
+bool MaillogReader::ReadSomeOrGiveUp() {
+  try {
+    return ReadSome();
+  } catch (const std::exception& error) {
+    TellOfFault(error);
+    sessions_.ForgetQueries();  // some may not have been noted
+    return false;
+  }
+}
+
+// Here only one line is lost, and it is not read again.
 void MaillogReader::Take(const LogRecord& record) {
   try {
     auto line = ParseLogRecord(record, Now());
     if (line && !IsForeign(*line)) lines_.push_back(std::move(*line));
   } catch (const std::exception& error) {
-    uint64_t suppressed = 0;
-    if (fault_log_.Allow(std::chrono::steady_clock::now(), &suppressed))
-      Log(LogLevel::kError, "maillog_line_given_up",
-          {{"reason", error.what()}, {"suppressed", suppressed}});
+    TellOfFault(error);
   }
+}
+
+void MaillogReader::TellOfFault(const std::exception& error) {
+  uint64_t suppressed = 0;
+  if (fault_log_.Allow(std::chrono::steady_clock::now(), &suppressed))
+    Log(LogLevel::kError, "maillog_given_up",
+        {{"reason", error.what()},
+         {"suppressed", suppressed},
+         {"effect", "sessions are not told of; mail is not affected"}});
 }
 
 bool MaillogReader::IsForeign(const MaillogLine& line) {

@@ -15,6 +15,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <future>
 #include <memory>
@@ -36,7 +37,6 @@ namespace postern {
 class MaillogReader {
  public:
   using Report = std::function<void(std::vector<Outcome>)>;
-
   using Open = std::function<std::unique_ptr<LogSource>()>;
 
   // Reads from now on: what `open` gives, in its own thread, as sd_journal
@@ -64,12 +64,14 @@ class MaillogReader {
   };
 
   void ReadOn(const Open& open);
-  // False: there was nothing more.
+  // Both are false where there was nothing more.
   bool ReadSome();
+  bool ReadSomeOrGiveUp();
   void Take(const LogRecord& record);
   bool IsForeign(const MaillogLine& line);
   void CountSessions();
   void TellOfProblems();
+  void TellOfFault(const std::exception& error);
   bool stopping();
 
   const std::string host_;

@@ -16,6 +16,8 @@ namespace {
 constexpr size_t kMaxText = 1 << 20;
 constexpr size_t kMaxMerged = 4096;
 constexpr size_t kMaxMergedBytes = 4 << 20;
+// The memory of such outcomes is kept for the next.
+constexpr size_t kUsualBytes = 4096;
 
 // Of all that is added; and the memory that its strings take.
 class Fingerprint {
@@ -135,17 +137,18 @@ bool DetailBounds::Admit(const Outcome& outcome) {
   for (const FailureDetail& detail : outcome.failure_details) {
     Fingerprint print = policy;
     AddDetail(detail, print);
-    if (known_.contains(print.hash())) continue;
+    const auto detail_hash = static_cast<Hash>(print.hash());
+    if (known_.contains(detail_hash)) continue;
     if (known_.size() >= limits_.overall) {
       admitted = false;
       continue;
     }
-    size_t& details = details_of_[policy.hash()];
+    uint32_t& details = details_of_[static_cast<Hash>(policy.hash())];
     if (details >= limits_.per_policy) {
       admitted = false;
       continue;
     }
-    known_.insert(print.hash());
+    known_.insert(detail_hash);
     ++details;
   }
   return admitted;
@@ -163,23 +166,27 @@ void OutcomeBatch::Add(Outcome&& outcome, uint64_t times) {
   Multiply(outcome, times);
   const Fingerprint print = OfLine(outcome);
   const size_t place =
-      places_.try_emplace(print.hash(), merged_.size()).first->second;
-  if (place < merged_.size() && AreOfOneLine(merged_[place].outcome, outcome)) {
+      places_.try_emplace(print.hash(), merged_count_).first->second;
+  if (place < merged_count_ && AreOfOneLine(merged_[place].outcome, outcome)) {
     MergeInto(merged_[place].outcome, outcome);
     merged_[place].outcomes += times;
-  } else {
-    merged_bytes_ += print.bytes();
-    merged_.push_back({std::move(outcome), times});
+    return;
   }
+  if (merged_count_ == merged_.size()) merged_.emplace_back();
+  Merged& newcomer = merged_[merged_count_];
+  newcomer.outcome = outcome;
+  newcomer.outcomes = times;
+  ++merged_count_;
+  merged_bytes_ += print.bytes();
 }
 
 bool OutcomeBatch::full() const {
-  return lines_.text.size() >= kMaxText || merged_.size() >= kMaxMerged ||
+  return lines_.text.size() >= kMaxText || merged_count_ >= kMaxMerged ||
          merged_bytes_ >= kMaxMergedBytes;
 }
 
 const OutcomeBatch::Lines& OutcomeBatch::Complete() {
-  for (const Merged& one : merged_) {
+  for (const Merged& one : merged()) {
     AppendOutcomeLine(one.outcome, lines_.text);
     lines_.outcomes.push_back(one.outcomes);
   }
@@ -189,7 +196,9 @@ const OutcomeBatch::Lines& OutcomeBatch::Complete() {
 void OutcomeBatch::Clear() {
   lines_.text.clear();
   lines_.outcomes.clear();
-  merged_.clear();
+  for (Merged& one : merged())
+    if (MemoryOf(one.outcome) > kUsualBytes) one = {};
+  merged_count_ = 0;
   merged_bytes_ = 0;
   places_.clear();
 }

@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -29,7 +30,7 @@ class DetailBounds {
  public:
   struct Limits {
     size_t per_policy = 1000;  // of one domain
-    size_t overall = 1000000;  // some 10 bytes each
+    size_t overall = 1000000;  // some 5 bytes each
   };
   explicit DetailBounds(Limits limits) : limits_(limits) {}
 
@@ -39,19 +40,21 @@ class DetailBounds {
  private:
   Limits limits_;
   std::chrono::sys_days day_{};
-  // By hash: two that share one are told apart tomorrow.
-  boost::unordered_flat_map<size_t, size_t> details_of_;  // of policies
-  boost::unordered_flat_set<size_t> known_;
+  // By hash: two that share one are told apart tomorrow. Short ones: most of
+  // what Admit() takes is waiting for the memory that they are in.
+  using Hash = uint32_t;
+  boost::unordered_flat_map<Hash, uint32_t> details_of_;  // of policies
+  boost::unordered_flat_set<Hash> known_;
 };
 
 class OutcomeBatch {
  public:
   explicit OutcomeBatch(DetailBounds::Limits limits) : bounds_(limits) {}
 
-  // So many times the same. Takes `outcome` only where it has to keep it.
+  // So many times the same. What becomes of `outcome` is open.
   void Add(Outcome&& outcome, uint64_t times = 1);
 
-  bool empty() const { return lines_.outcomes.empty() && merged_.empty(); }
+  bool empty() const { return lines_.outcomes.empty() && merged_count_ == 0; }
   bool full() const;
 
   struct Lines {
@@ -68,9 +71,12 @@ class OutcomeBatch {
     uint64_t outcomes = 0;
   };
 
+  std::span<Merged> merged() { return std::span(merged_).first(merged_count_); }
+
   DetailBounds bounds_;
   Lines lines_;
   std::vector<Merged> merged_;
+  size_t merged_count_ = 0;
   size_t merged_bytes_ = 0;
   // By hash: two that share one are not merged.
   boost::unordered_flat_map<size_t, size_t> places_;

@@ -1,6 +1,9 @@
 // Postfix's log beside the answers, with a real thread.
 #include "policy-daemon/maillog_reader.h"
 
+#include <atomic>
+#include <new>
+
 #include <unistd.h>
 
 #include <gtest/gtest.h>
@@ -85,9 +88,11 @@ class MaillogReaderTest : public testing::Test {
   FakeLog::Shared log;
   Metrics metrics;
   std::vector<Outcome> reported;
+  std::atomic<bool> no_memory = false;  // once
   std::unique_ptr<MaillogReader> reader = std::make_unique<MaillogReader>(
       [this] { return std::make_unique<FakeLog>(log); }, "Mail.example.net",
       [this](std::vector<Outcome> outcomes) {
+        if (no_memory.exchange(false)) throw std::bad_alloc();
         reported.insert(reported.end(), outcomes.begin(), outcomes.end());
       },
       metrics);
@@ -141,6 +146,17 @@ TEST_F(MaillogReaderTest, ANameThatStandsAloneIsOurs) {
   WriteSession("mx.example.org");
   Finish();
   EXPECT_EQ(reported.size(), 1u);
+}
+
+TEST_F(MaillogReaderTest, AnExceptionDoesNotEndIt) {
+  no_memory = true;
+  Ask();
+  WriteSession();
+  while (no_memory) std::this_thread::yield();
+  Ask();
+  WriteSession();
+  Finish();
+  EXPECT_EQ(reported.size(), 1u) << "the second";
 }
 
 TEST_F(MaillogReaderTest, ThePositionIsRememberedAtTheEnd) {
