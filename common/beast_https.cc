@@ -29,7 +29,7 @@ constexpr uint32_t kMaxHeaderBytes = 16 * 1024;
 // Debian's and many others'; OpenSSL's own default is a folder, of which it
 // would read files during handshakes.
 constexpr char kSystemBundle[] = "/etc/ssl/certs/ca-certificates.crt";
-constexpr char kUserAgent[] = "postern (MTA-STS, RFC 8461)";
+constexpr char kUserAgent[] = "postern (MTA-STS, TLSRPT)";
 
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 
@@ -98,7 +98,7 @@ struct BeastHttps::Trust {
 };
 
 Result<std::shared_ptr<BeastHttps::Trust>> BeastHttps::LoadTrust(
-    const std::string& ca_file) {
+    const std::string& ca_file, const std::string& key) {
   auto trust = std::make_shared<Trust>();
   SSL_CTX* context = trust->tls.native_handle();
   // RFC 8461 section 7.2.
@@ -119,21 +119,22 @@ Result<std::shared_ptr<BeastHttps::Trust>> BeastHttps::LoadTrust(
                    : SSL_CTX_load_verify_file(context, file.c_str()) == 1;
   ERR_clear_error();
   if (!loaded)
-    return Error{"cannot read certificates from '" + file +
-                 "'; check sts.ca_file (PEM, readable)"};
+    return Error{"cannot read certificates from '" + file + "'; check " + key +
+                 " (PEM, readable)"};
   X509_STORE* store = SSL_CTX_get_cert_store(context);
   if (sk_X509_OBJECT_num(X509_STORE_get0_objects(store)) == 0)
     Log(LogLevel::kWarn, "no_certificate_authorities",
         {{"advice",
-          "no MTA-STS policy can be fetched: install ca-certificates or set "
-          "sts.ca_file"}});
+          "no server's certificate can be trusted: install ca-certificates or "
+          "set " +
+              key}});
   return trust;
 }
 
 BeastHttps::BeastHttps(asio::io_context& loop, std::shared_ptr<Trust> trust)
     : loop_(loop), trust_(std::move(trust)) {}
 
-Awaitable<HttpsResponse> BeastHttps::Get(HttpsRequest request) {
+Awaitable<HttpsResponse> BeastHttps::Ask(HttpsRequest request) {
   const std::shared_ptr<Trust> trust = trust_;
   Stream stream(loop_, trust->tls);
   SSL* ssl = stream.native_handle();
@@ -155,17 +156,24 @@ Awaitable<HttpsResponse> BeastHttps::Get(HttpsRequest request) {
     co_return HandshakeFailed(ssl, error);
   tcp.expires_at(request.deadline);
 
-  http::request<http::empty_body> get(http::verb::get, request.path, 11);
-  get.set(http::field::host,
-          request.port == 443
-              ? request.host
-              : request.host + ":" + std::to_string(request.port));
-  get.set(http::field::user_agent, kUserAgent);
-  get.set(http::field::accept, "text/plain");
+  http::request<http::string_body> message(
+      request.content ? http::verb::post : http::verb::get, request.path, 11);
+  message.set(http::field::host,
+              request.port == 443
+                  ? request.host
+                  : request.host + ":" + std::to_string(request.port));
+  message.set(http::field::user_agent, kUserAgent);
+  if (request.content) {
+    message.set(http::field::content_type, request.content->type);
+    message.body() = std::move(request.content->bytes);
+    message.prepare_payload();
+  } else {
+    message.set(http::field::accept, "text/plain");
+  }
   // A compressed answer could escape the body's bound.
-  get.set(http::field::accept_encoding, "identity");
-  get.set(http::field::connection, "close");
-  if (auto [error, bytes] = co_await http::async_write(stream, get, kAwait);
+  message.set(http::field::accept_encoding, "identity");
+  message.set(http::field::connection, "close");
+  if (auto [error, bytes] = co_await http::async_write(stream, message, kAwait);
       error)
     co_return FailedBy(HttpsFailure::kProtocol, "sending", error);
 
@@ -177,19 +185,23 @@ Awaitable<HttpsResponse> BeastHttps::Get(HttpsRequest request) {
   if (auto [error, bytes] =
           co_await http::async_read(stream, buffer, parser, kAwait);
       error) {
-    if (error == http::error::body_limit)
-      co_return Failed(HttpsFailure::kTooLarge,
-                       "the answer is larger than " +
-                           std::to_string(request.max_body) + " bytes");
-    co_return FailedBy(HttpsFailure::kProtocol, "reading", error);
+    HttpsResponse failed =
+        error == http::error::body_limit
+            ? Failed(HttpsFailure::kTooLarge,
+                     "the answer is larger than " +
+                         std::to_string(request.max_body) + " bytes")
+            : FailedBy(HttpsFailure::kProtocol, "reading", error);
+    if (parser.is_header_done()) failed.status = parser.get().result_int();
+    co_return failed;
   }
-  http::response<http::string_body> message = parser.release();
+  http::response<http::string_body> answer = parser.release();
   HttpsResponse response;
-  response.status = message.result_int();
-  response.content_type = std::string(message[http::field::content_type]);
+  response.status = answer.result_int();
+  response.content_type = std::string(answer[http::field::content_type]);
   response.content_encoding =
-      std::string(message[http::field::content_encoding]);
-  response.body = std::move(message.body());
+      std::string(answer[http::field::content_encoding]);
+  response.retry_after = std::string(answer[http::field::retry_after]);
+  response.body = std::move(answer.body());
   // No close_notify: the peer has said all, and may be slow to say goodbye.
   co_return response;
 }

@@ -1,6 +1,7 @@
 // The real HttpsClient: Boost.Beast over Asio's TLS.
 //
-// It enforces what MTA-STS asks of the transport (RFC 8461 sections 3.3, 7):
+// It enforces what MTA-STS asks of the transport (RFC 8461 sections 3.3, 7),
+// which is good for reports, too:
 // TLS >= 1.2, SNI, a WebPKI chain to a trusted root, the host as a DNS-ID
 // (never the common name, wildcards only as a whole label), no redirects, the
 // body's bound, the deadline. Boost.Beast is dear to compile: it stands in
@@ -21,8 +22,10 @@ class BeastHttps final : public HttpsClient {
  public:
   // The authorities to trust, in memory: no handshake reads a file.
   struct Trust;
-  // `ca_file`: PEM authorities; "" for the system's. Blocks.
-  static Result<std::shared_ptr<Trust>> LoadTrust(const std::string& ca_file);
+  // `ca_file`: PEM authorities; "" for the system's; `key` names the setting.
+  // Blocks.
+  static Result<std::shared_ptr<Trust>> LoadTrust(const std::string& ca_file,
+                                                  const std::string& key);
 
   // `loop` outlives it.
   BeastHttps(boost::asio::io_context& loop, std::shared_ptr<Trust> trust);
@@ -30,7 +33,7 @@ class BeastHttps final : public HttpsClient {
   // For the requests to come.
   void Use(std::shared_ptr<Trust> trust) { trust_ = std::move(trust); }
 
-  Awaitable<HttpsResponse> Get(HttpsRequest request) override;
+  Awaitable<HttpsResponse> Ask(HttpsRequest request) override;
 
  private:
   boost::asio::io_context& loop_;

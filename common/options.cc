@@ -296,16 +296,129 @@ const std::vector<OptionSpec>& Specs() {
        }},
       {"spool.directory", "/var/spool/postern", "a folder",
        "where outcomes are written, a file a UTC day in its folder outcomes;\n"
-       "it is made if its parent exists",
-       false,
+       "it is made if its parent exists; repeated: folders of other machines,\n"
+       "which postern-report reads, too",
+       true,
        [](Options& o, const std::string& text) {
-         o.spool.directory = text;
-         return !text.empty() && text.front() == '/';
+         if (o.spool.directory.empty())
+           o.spool.directory = text;
+         else
+           o.spool.others.push_back(text);
+         return text.starts_with('/');
        }},
       {"spool.keep_days", "10", "a number from 1 to 3650",
        "days that are kept beside today", false,
        [](Options& o, const std::string& text) {
          return AssignUint(o.spool.keep_days, text, 1, 3650);
+       }},
+      {"report.organization_name", "", "a name",
+       "who reports, for people (default: the domain of contact_info)", false,
+       [](Options& o, const std::string& text) {
+         o.report.organization_name = text;
+         return !text.empty();
+       }},
+      {"report.contact_info", "", "an address such as tls@example.org",
+       "where domain owners may ask; its domain is the reports' submitter\n"
+       "(default: postmaster at this host's domain)",
+       false,
+       [](Options& o, const std::string& text) {
+         o.report.contact_info = text;
+         return !text.empty();
+       }},
+      {"report.sender_address", "", "an address",
+       "From and envelope sender of reports, where bounces come home\n"
+       "(default: contact_info)",
+       false,
+       [](Options& o, const std::string& text) {
+         o.report.sender_address = text;
+         return !text.empty();
+       }},
+      {"report.instance", "", "any text",
+       "tells machines of one organization apart (default: the host's name)",
+       false,
+       [](Options& o, const std::string& text) {
+         o.report.instance = text;
+         return !text.empty();
+       }},
+      {"report.queue_directory", "", "a folder",
+       "where reports wait (default: reports in spool.directory)", false,
+       [](Options& o, const std::string& text) {
+         o.report.queue_directory = text;
+         return text.starts_with('/');
+       }},
+      {"report.sendmail", "/usr/sbin/sendmail", "the path of a program",
+       "takes mails as sendmail -i -f SENDER -- ADDRESS does", false,
+       [](Options& o, const std::string& text) {
+         o.report.sendmail = text;
+         return text.starts_with('/');
+       }},
+      {"report.jitter", "4h", "a duration from 0 to 20h",
+       "the reports of a day are spread over this time after 00:05 UTC", false,
+       [](Options& o, const std::string& text) {
+         return AssignDuration(o.report.jitter, text, Seconds(0),
+                               Seconds(20 * 3600));
+       }},
+      {"report.retry_for", "24h", "a duration from 1m to 7d",
+       "after its first try, a delivery is given up after this long", false,
+       [](Options& o, const std::string& text) {
+         return AssignDuration(o.report.retry_for, text, Seconds(60),
+                               Seconds(7 * 86400));
+       }},
+      {"report.failures_only", "no", "yes or no",
+       "yes: no report where all sessions were fine", false,
+       [](Options& o, const std::string& text) {
+         return Assign(o.report.failures_only, text);
+       }},
+      {"report.suppress", "", "a file",
+       "domains and addresses that get no reports, one a line (see\n"
+       "docs/operations.md)",
+       false,
+       [](Options& o, const std::string& text) {
+         o.report.suppress = text;
+         return text.starts_with('/');
+       }},
+      {"report.https", "yes", "yes or no",
+       "whether reports are posted to https destinations", false,
+       [](Options& o, const std::string& text) {
+         return Assign(o.report.https, text);
+       }},
+      {"report.ca_file", "", "a file of PEM certificates",
+       "authorities for https destinations (default: the system's)", false,
+       [](Options& o, const std::string& text) {
+         o.report.ca_file = text;
+         return true;
+       }},
+      {"report.allow_private", "no", "no, yes, or prefixes such as 10.0.0.0/8",
+       "non-global addresses that reports may be posted to", false,
+       [](Options& o, const std::string& text) {
+         return Assign(o.report.allow_private, ParseAddressFilter(text));
+       }},
+      {"report.dkim_domain", "", "a domain",
+       "that signs (default: the domain of sender_address)", false,
+       [](Options& o, const std::string& text) {
+         o.report.dkim_domain = text;
+         return !text.empty();
+       }},
+      {"report.dkim_selector", "", "a name such as tlsrpt2026",
+       "where the key's public half is: SELECTOR._domainkey.DOMAIN;\n"
+       "repeatable, one for each dkim_key",
+       true,
+       [](Options& o, const std::string& text) {
+         o.report.dkim_selectors.push_back(text);
+         return !text.empty();
+       }},
+      {"report.dkim_key", "", "a file with a private key in PEM",
+       "signs the mails (RSA or Ed25519); repeatable, e.g. one of each", true,
+       [](Options& o, const std::string& text) {
+         o.report.dkim_keys.push_back(text);
+         return text.starts_with('/');
+       }},
+      {"report.metrics_listen", "", "unix:PATH or inet:ADDRESS:PORT",
+       "metrics of postern-report, e.g. inet:127.0.0.1:9475 (default: none)",
+       false,
+       [](Options& o, const std::string& text) {
+         o.report.metrics_listen = ListenAddress::Parse(text);
+         return o.report.metrics_listen.has_value();
        }},
       {"log.level", "info", "debug, info, warn or error", "what is logged",
        false,
@@ -423,7 +536,9 @@ po::options_description Description() {
   po::options_description description;
   description.add_options()("help,h", "")("version,V", "")("json", "")(
       "all", "")("follow", "")("since", po::value<std::string>())(
-      "domain", po::value<std::string>())("config,c", po::value<std::string>());
+      "domain", po::value<std::string>())("mail", "")(
+      "day", po::value<std::string>())("to", po::value<std::string>())(
+      "config,c", po::value<std::string>());
   for (const OptionSpec& spec : Specs())
     description.add_options()(spec.key.c_str(),
                               po::value<std::vector<std::string>>());
@@ -466,6 +581,9 @@ Result<CommandLine> ParseCommandLine(int argc, const char* const* argv) {
   line.follow = map.count("follow") > 0;
   if (map.count("since")) line.since = map["since"].as<std::string>();
   if (map.count("domain")) line.domain = map["domain"].as<std::string>();
+  line.mail = map.count("mail") > 0;
+  if (map.count("day")) line.day = map["day"].as<std::string>();
+  if (map.count("to")) line.to = map["to"].as<std::string>();
   if (map.count("words")) {
     const auto& words = map["words"].as<std::vector<std::string>>();
     line.command = words.front();
@@ -519,10 +637,11 @@ std::string KeysForRestart(const Options& running, const Options& wanted) {
   return keys;
 }
 
-std::string OptionsHelp() {
+std::string OptionsHelp(bool (*is_wanted)(std::string_view key)) {
   constexpr size_t kColumn = 26;
   std::string help;
   for (const OptionSpec& spec : Specs()) {
+    if (!is_wanted(spec.key)) continue;
     std::string left = "  --" + spec.key;
     left.resize(std::max(left.size() + 1, kColumn), ' ');
     help += left;

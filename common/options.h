@@ -86,9 +86,29 @@ struct Options {
     std::string maillog;  // a file, or kSystemdJournal; "": is not read
   } tlsrpt;
   struct Spool {
-    std::string directory;  // its folder "outcomes" has the day files
+    std::string directory;            // its folder "outcomes" has the day files
+    std::vector<std::string> others;  // which are only read
     uint32_t keep_days = 0;
   } spool;
+  struct Report {
+    std::string organization_name;  // "": of contact_info
+    std::string contact_info;       // "": postmaster of the host's domain
+    std::string sender_address;     // "": contact_info
+    std::string instance;           // "": the host's name
+    std::string queue_directory;    // "": "reports" in the spool's directory
+    std::string sendmail;
+    Seconds jitter{0};
+    Seconds retry_for{0};
+    bool failures_only = false;
+    std::string suppress;  // a file; "": none
+    bool https = true;
+    std::string ca_file;  // "": the system's
+    AddressFilter allow_private;
+    std::string dkim_domain;  // "": of sender_address
+    std::vector<std::string> dkim_selectors;
+    std::vector<std::string> dkim_keys;  // files; each has its selector
+    std::optional<ListenAddress> metrics_listen;
+  } report;
   struct Logging {
     LogLevel level = LogLevel::kInfo;
   } log;
@@ -105,6 +125,9 @@ struct CommandLine {
   bool follow = false;
   std::optional<std::string> since;
   std::optional<std::string> domain;
+  bool mail = false;
+  std::optional<std::string> day;
+  std::optional<std::string> to;
   std::string config_file;  // where the options came from; "": defaults
   Options options;
 };
@@ -115,8 +138,9 @@ Result<CommandLine> ParseCommandLine(int argc, const char* const* argv);
 // The keys in which the two differ and that take a restart, comma separated.
 std::string KeysForRestart(const Options& running, const Options& wanted);
 
-// The options as --help shows them: name, default, what it does.
-std::string OptionsHelp();
+// The options as --help shows them: name, default, what it does; those whose
+// key `is_wanted`.
+std::string OptionsHelp(bool (*is_wanted)(std::string_view key));
 
 // A Postfix level by its name.
 std::optional<SiteLevel> ParseSiteLevel(const std::string& name);

@@ -37,6 +37,12 @@ class Statement {
                       static_cast<int>(text.size()), SQLITE_STATIC);
     return *this;
   }
+  // As of text; any bytes.
+  Statement& BindBlob(int place, std::string_view bytes) {
+    sqlite3_bind_blob(statement_, place, bytes.data(),
+                      static_cast<int>(bytes.size()), SQLITE_STATIC);
+    return *this;
+  }
   Statement& BindNull(int place) {
     sqlite3_bind_null(statement_, place);
     return *this;

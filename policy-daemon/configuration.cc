@@ -12,7 +12,7 @@ Result<Configuration> LoadConfiguration(Options options) {
   auto overrides = LoadOverrides(options.policy.overrides, LoadServicePorts());
   if (!overrides) return overrides.error();
   configuration.overrides = std::move(*overrides);
-  auto trust = BeastHttps::LoadTrust(options.sts.ca_file);
+  auto trust = BeastHttps::LoadTrust(options.sts.ca_file, "sts.ca_file");
   if (!trust) return trust.error();
   configuration.trust = std::move(*trust);
   configuration.options = std::move(options);

@@ -15,9 +15,9 @@
 
 #include <boost/asio/any_io_executor.hpp>
 
+#include "common/address_queries.h"
 #include "common/dns.h"
 
-#include "policy-daemon/address_queries.h"
 #include "policy-daemon/facts.h"
 
 namespace postern {

@@ -52,6 +52,8 @@ Options (each is also a key of the configuration file: [policy] listen = ...):
   --version, --help
 )";
 
+bool IsOurs(std::string_view key) { return !key.starts_with("report."); }
+
 int Main(int argc, char** argv) {
   const auto line = ParseCommandLine(argc, argv);
   if (!line) {
@@ -63,7 +65,7 @@ int Main(int argc, char** argv) {
     return 0;
   }
   if (line->help) {
-    std::printf("%s%s", kUsage, OptionsHelp().c_str());
+    std::printf("%s%s", kUsage, OptionsHelp(IsOurs).c_str());
     return 0;
   }
   if (line->version) {

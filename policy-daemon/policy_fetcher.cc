@@ -18,9 +18,6 @@ constexpr size_t kMaxBackgroundWaiting = 1000;
 constexpr Seconds kBackgroundTimeout{30};
 // An address that does not answer must not use up the patience for the next.
 constexpr Seconds kConnectTimeout{4};
-// How long the slower of A and AAAA is waited for when the other is there.
-constexpr Seconds kLateFamily{1};
-constexpr size_t kMaxAddresses = 16;
 // How long a fetch waits for its turn, before its own time starts.
 constexpr Seconds kMaxTurn{60};
 constexpr size_t kMaxWaiting = 10000;
@@ -149,7 +146,10 @@ void PolicyFetcher::NoteFailure(const FetchRequest& request,
 Awaitable<FetchResult> PolicyFetcher::Fetch(const FetchRequest& request) {
   const SteadyTime turn_deadline = world_.clock.Now() + kMaxTurn;
   const std::string host = "mta-sts." + request.domain;
-  const HostAddresses addresses = co_await AddressesOf(host);
+  const HostAddresses addresses =
+      co_await AddressesOf(world_.executor, world_.clock, world_.resolver, host,
+                           settings_.address_filter);
+  if (addresses.refused) NoteRefused(host);
   HttpsResponse response;
   response.failure = HttpsFailure::kConnect;
   response.detail = addresses.problem;
@@ -174,7 +174,7 @@ Awaitable<FetchResult> PolicyFetcher::Fetch(const FetchRequest& request) {
     get.connect_deadline =
         last ? *deadline : std::min(*deadline, now + kConnectTimeout);
     get.cancel = seat->cancel();
-    response = co_await world_.https.Get(std::move(get));
+    response = co_await world_.https.Ask(std::move(get));
     const std::chrono::duration<double> taken = world_.clock.Now() - now;
     seconds_.Observe(taken.count());
     // An answer, be it too large, will not be better elsewhere.
@@ -198,42 +198,13 @@ Awaitable<FetchResult> PolicyFetcher::Fetch(const FetchRequest& request) {
   co_return Judge(response, request);
 }
 
-Awaitable<PolicyFetcher::HostAddresses> PolicyFetcher::AddressesOf(
-    std::string host) {
-  const auto queries =
-      AskForAddresses(world_.executor, world_.clock, world_.resolver, host);
-  co_await queries->one.WaitUntil(world_.clock.Now() + kQueryBound);
-  // With an address at hand, a slow other family is not worth the wait.
-  co_await queries->both.WaitUntil(world_.clock.Now() + kLateFamily);
-  HostAddresses found;
-  std::string failure;
-  for (const auto* family : {&queries->v4, &queries->v6}) {
-    if (!*family) continue;
-    const DnsAnswer& answer = **family;
-    if (answer.failed()) failure = answer.failure;
-    found.usable.insert(found.usable.end(), answer.addresses.begin(),
-                        answer.addresses.end());
-  }
-  if (found.usable.empty()) {
-    found.problem = failure.empty()
-                        ? host + " has no address"
-                        : "address lookup of " + host + ": " + failure;
-    co_return found;
-  }
-  std::erase_if(found.usable, [this](const IpAddress& address) {
-    return !settings_.address_filter.Allows(address);
-  });
-  if (found.usable.empty()) {
-    found.problem = host + " has only non-global addresses";
-    uint64_t suppressed = 0;
-    if (log_.Allow(world_.clock.Now(), &suppressed))
-      Log(LogLevel::kWarn, "sts_addresses_refused",
-          {{"host", host},
-           {"suppressed", suppressed},
-           {"advice", "if they are yours, sts.allow_private lets them in"}});
-  }
-  if (found.usable.size() > kMaxAddresses) found.usable.resize(kMaxAddresses);
-  co_return found;
+void PolicyFetcher::NoteRefused(const std::string& host) {
+  uint64_t suppressed = 0;
+  if (log_.Allow(world_.clock.Now(), &suppressed))
+    Log(LogLevel::kWarn, "sts_addresses_refused",
+        {{"host", host},
+         {"suppressed", suppressed},
+         {"advice", "if they are yours, sts.allow_private lets them in"}});
 }
 
 FetchResult PolicyFetcher::Judge(const HttpsResponse& response,

@@ -13,10 +13,10 @@
 
 #include "common/dns.h"
 #include "common/event.h"
+#include "common/host_addresses.h"
 #include "common/https.h"
 #include "common/metrics.h"
 
-#include "policy-daemon/address_queries.h"
 #include "policy-daemon/fetch_seats.h"
 #include "policy-daemon/outcome_sink.h"
 #include "policy-daemon/policy_store.h"
@@ -117,11 +117,7 @@ class PolicyFetcher {
                       std::shared_ptr<PolicyFetch> flight);
   // `request` belongs to the caller's frame, which waits for it.
   Awaitable<FetchResult> Fetch(const FetchRequest& request);
-  struct HostAddresses {
-    std::vector<IpAddress> usable;
-    std::string problem;  // why there is none
-  };
-  Awaitable<HostAddresses> AddressesOf(std::string host);
+  void NoteRefused(const std::string& host);
   FetchResult Judge(const HttpsResponse& response, const FetchRequest& request);
   StoredPolicy MakeStored(StsPolicy policy, const FetchRequest& request);
   void NoteFailure(const FetchRequest& request, const PolicyFetch& flight);

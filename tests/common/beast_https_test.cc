@@ -27,7 +27,7 @@ class ClientHelloTest : public testing::Test {
  protected:
   ClientHelloTest() {
     SSL_CTX_set_client_hello_cb(server_.get(), Note, this);
-    auto trust = BeastHttps::LoadTrust("");
+    auto trust = BeastHttps::LoadTrust("", "sts.ca_file");
     EXPECT_TRUE(trust) << trust.error().message;
     BeastHttps https(loop_, *trust);
     HttpsRequest request;
@@ -52,7 +52,7 @@ class ClientHelloTest : public testing::Test {
   using Connection = std::unique_ptr<SSL, decltype(&SSL_free)>;
 
   Awaitable<void> Ask(BeastHttps& https, HttpsRequest request) {
-    response = co_await https.Get(std::move(request));
+    response = co_await https.Ask(std::move(request));
   }
   // Reads the first record, lets OpenSSL take it apart, and hangs up.
   Awaitable<void> Read() {

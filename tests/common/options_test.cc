@@ -328,7 +328,7 @@ TEST(CommandLine, HoldsWhichFailuresAreAskedFor) {
 }
 
 TEST(OptionsHelp, NamesEveryKeyWithItsDefault) {
-  const std::string help = OptionsHelp();
+  const std::string help = OptionsHelp([](std::string_view) { return true; });
   for (const char* text :
        {"--policy.listen ", "[unix:/var/spool/postfix/postern/policy.sock]",
         "--policy.answer_timeout ", "[8s]", "--sts.allow_private ",

@@ -264,7 +264,7 @@ const FakeSite* FakeHttps::Find(const HttpsRequest& request) const {
   return found == sites_.end() ? nullptr : &found->second;
 }
 
-Awaitable<HttpsResponse> FakeHttps::Get(HttpsRequest request) {
+Awaitable<HttpsResponse> FakeHttps::Ask(HttpsRequest request) {
   requests.push_back(request);
   times.push_back(clock_.Now());
   most_in_flight_ = std::max(most_in_flight_, ++in_flight_);

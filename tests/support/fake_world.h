@@ -201,7 +201,7 @@ class FakeHttps final : public HttpsClient {
     for (Event* request : running_) request->Set();
   }
 
-  Awaitable<HttpsResponse> Get(HttpsRequest request) override;
+  Awaitable<HttpsResponse> Ask(HttpsRequest request) override;
 
   std::vector<HttpsRequest> requests;  // in order
   std::vector<SteadyTime> times;       // of the requests

@@ -1,4 +1,4 @@
-#include "policy-daemon/address_queries.h"
+#include "common/address_queries.h"
 
 namespace postern {
 namespace {

@@ -1,0 +1,211 @@
+#include "report-sender/day_builder.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/log.h"
+
+#include "report-sender/gzip.h"
+#include "report-sender/report_json.h"
+#include "report-sender/report_text.h"
+#include "report-sender/schedule.h"
+#include "report-sender/tlsrpt_record.h"
+
+namespace postern {
+namespace {
+
+constexpr size_t kLookupsAtOnce = 200;
+constexpr size_t kBatch = 500;
+// Of reports that wait for their batch to be complete.
+constexpr size_t kBatchBytes = 16 << 20;
+// Longer than all lookups of a day take.
+constexpr Seconds kForEver{7 * 86400};
+
+}  // namespace
+
+struct DayBuilder::Work {
+  Work(const boost::asio::any_io_executor& executor, Clock& clock)
+      : done(executor, clock) {}
+
+  Day day;
+  std::shared_ptr<const DayTotals> totals;
+  ReportConfigurationPtr configuration;
+  std::vector<std::string_view> domains;  // of `totals`
+  Progress progress;
+  size_t next = 0;      // of domains
+  size_t finished = 0;  // of them
+  size_t workers = 0;
+  std::vector<NewReport> batch;
+  size_t batch_bytes = 0;
+  BuiltDay built;
+  std::optional<Error> error;
+  Event done;
+};
+
+DayBuilder::DayBuilder(World world)
+    : world_(std::move(world)),
+      built_(world_.metrics.Counter("postern_report_built_total",
+                                    "Reports put into the queue")) {}
+
+Awaitable<Result<BuiltDay>> DayBuilder::Build(
+    Day day, std::shared_ptr<const DayTotals> totals,
+    ReportConfigurationPtr configuration, std::string domain,
+    Progress progress) {
+  const auto work = std::make_shared<Work>(world_.executor, world_.clock);
+  work->day = day;
+  work->totals = std::move(totals);
+  work->configuration = std::move(configuration);
+  work->progress = std::move(progress);
+  work->domains = work->totals->domains();
+  if (!domain.empty())
+    std::erase_if(work->domains,
+                  [&](std::string_view one) { return one != domain; });
+  work->built.domains = work->domains.size();
+  work->workers = std::min(kLookupsAtOnce, work->domains.size());
+  for (size_t i = work->workers; i > 0; --i)
+    Spawn(world_.executor, WorkOn(work));
+  if (work->workers > 0)
+    co_await work->done.WaitUntil(world_.clock.Now() + kForEver);
+  Flush(*work);
+  if (work->error) co_return *work->error;
+  co_return work->built;
+}
+
+Awaitable<void> DayBuilder::WorkOn(std::shared_ptr<Work> work) {
+  // However it ends, who waits for the day goes on.
+  struct Leave {
+    Work& work;
+    ~Leave() {
+      if (--work.workers == 0) work.done.Set();
+    }
+  };
+  const Leave leave{*work};
+  while (work->next < work->domains.size() && !work->error) {
+    std::string domain(work->domains[work->next++]);
+    co_await BuildOne(work, std::move(domain));
+    ++work->finished;
+    if (work->progress) work->progress(work->finished, work->domains.size());
+  }
+}
+
+Awaitable<void> DayBuilder::BuildOne(std::shared_ptr<Work> work,
+                                     std::string domain) {
+  const ReportConfiguration& configuration = *work->configuration;
+  auto totals = work->totals->Of(domain);
+  if (!totals) co_return;
+  const auto mails = world_.queue.MailsTo(domain, work->day);
+  if (!mails) {
+    work->error = mails.error();
+    co_return;
+  }
+  if (*mails > 0 && !Subtract(*mails, *totals)) {
+    ++work->built.our_own;
+    co_return;
+  }
+  const Day today = DayOf(world_.clock.WallNow());
+  if (configuration.suppressions.HasDomain(domain, today) ||
+      (configuration.options.report.failures_only && !HasFailures(*totals))) {
+    ++work->built.suppressed;
+    co_return;
+  }
+  const Wishes wishes =
+      co_await WishesOf(world_.resolver, domain, totals->record);
+  uint64_t suppressed = 0;
+  for (const std::string& problem : wishes.problems)
+    if (problem_log_.Allow(world_.clock.Now(), &suppressed))
+      Log(LogLevel::kInfo, "destination_refused",
+          {{"domain", domain}, {"reason", problem}, {"suppressed", suppressed}});
+  if (wishes.destinations.empty()) {
+    ++work->built.unwanted;
+    co_return;
+  }
+  NewReport report =
+      MakeReport(*totals, work->day, configuration.identity);
+  const WallTime now = world_.clock.WallNow();
+  for (const Destination& destination : wishes.destinations) {
+    if (configuration.suppressions.HasDestination(destination, today)) continue;
+    if (!configuration.options.report.https &&
+        std::holds_alternative<HttpsUrl>(destination))
+      continue;
+    report.to.push_back(
+        {destination,
+         DeliveryTime(now, configuration.options.report.jitter,
+                      domain + ' ' + DestinationUri(destination) + ' ' +
+                          configuration.identity.submitter.instance)});
+  }
+  if (report.to.empty()) {
+    ++work->built.suppressed;
+    co_return;
+  }
+  ++work->built.reports;
+  work->batch_bytes += report.gzip.size() + report.text.size();
+  work->batch.push_back(std::move(report));
+  if (work->batch.size() >= kBatch || work->batch_bytes >= kBatchBytes)
+    Flush(*work);
+}
+
+void DayBuilder::Flush(Work& work) {
+  if (work.batch.empty() || work.error) return;
+  const Status added = world_.queue.Add(
+      work.batch, work.configuration->identity, world_.clock.WallNow());
+  if (!added) work.error = added.error();
+  else built_.Increment(static_cast<double>(work.batch.size()));
+  work.batch.clear();
+  work.batch_bytes = 0;
+}
+
+Awaitable<Wishes> WishesOf(Resolver& resolver, std::string domain,
+                           std::string recorded) {
+  // RFC 8460 section 3.
+  const DnsAnswer answer =
+      co_await resolver.Query("_smtp._tls." + domain, DnsType::kTxt);
+  Wishes wishes;
+  wishes.from_spool = answer.failed();
+  std::vector<std::string> records = answer.txt;
+  if (wishes.from_spool) {
+    records.clear();
+    if (!recorded.empty()) records.push_back(std::move(recorded));
+  }
+  TlsrptRecord record = ParseTlsrptRecords(records);
+  wishes.destinations = std::move(record.destinations);
+  wishes.problems = std::move(record.problems);
+  if (wishes.from_spool && records.empty())
+    wishes.problems.push_back("DNS failed, and the outcomes hold no record: " +
+                              answer.failure);
+  co_return wishes;
+}
+
+bool Subtract(uint64_t mails, DomainTotals& totals) {
+  bool left = false;
+  for (PolicyTotals& policy : totals.policies) {
+    const uint64_t ours = std::min(mails, policy.successful);
+    policy.successful -= ours;
+    mails -= ours;
+    left = left || policy.successful > 0 || policy.failed > 0 ||
+           !policy.details.empty();
+  }
+  return left;
+}
+
+bool HasFailures(const DomainTotals& totals) {
+  return std::any_of(totals.policies.begin(), totals.policies.end(),
+                     [](const PolicyTotals& policy) {
+                       return policy.failed > 0 || !policy.details.empty();
+                     });
+}
+
+NewReport MakeReport(const DomainTotals& totals, Day day,
+                     const Identity& identity) {
+  NewReport report;
+  report.day = day;
+  report.domain = totals.domain;
+  for (const PolicyTotals& policy : totals.policies) {
+    report.successful += policy.successful;
+    report.failed += policy.failed;
+  }
+  report.text = ReportText(totals, day, identity.submitter);
+  report.gzip = Gzip(ReportJson(totals, day, identity.submitter));
+  return report;
+}
+
+}  // namespace postern

@@ -1,0 +1,92 @@
+// DayBuilder: from what a day's spool adds up to, to the queue: for each domain
+// that asks for reports, one.
+//
+//   totals -> record at _smtp._tls.<domain> -> destinations -> report -> queue
+//
+// Some hundred domains are looked up at a time, and what is built goes into the
+// queue in batches: memory does not grow with the day, and a day that was
+// broken off is built once more, to the same end.
+//
+// Contract: loop thread only; the queue's calls block it shortly.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "common/dns.h"
+#include "common/event.h"
+#include "common/metrics.h"
+
+#include "report-sender/day_totals.h"
+#include "report-sender/report_configuration.h"
+#include "report-sender/report_queue.h"
+
+namespace postern {
+
+// What became of a day's domains.
+struct BuiltDay {
+  uint64_t domains = 0;
+  uint64_t reports = 0;     // wanted, and built; in the queue from now on
+  uint64_t unwanted = 0;    // no usable record
+  uint64_t suppressed = 0;  // by report.suppress or report.failures_only
+  uint64_t our_own = 0;     // the only sessions were mails of ours
+};
+
+// Where reports about a domain go, and what stands in their way.
+struct Wishes {
+  std::vector<Destination> destinations;
+  std::vector<std::string> problems;  // for a person, printable
+  bool from_spool = false;            // DNS failed
+};
+
+class DayBuilder {
+ public:
+  // Everything given by reference outlives the builder's coroutines.
+  struct World {
+    boost::asio::any_io_executor executor;
+    Clock& clock;
+    Resolver& resolver;
+    ReportQueue& queue;
+    Metrics& metrics;
+  };
+  using Progress = std::function<void(uint64_t done, uint64_t all)>;
+
+  explicit DayBuilder(World world);
+
+  // `domain`: that one alone; "": all. An Error: something is not in the
+  // queue, and all of it may be built again.
+  Awaitable<Result<BuiltDay>> Build(Day day,
+                                    std::shared_ptr<const DayTotals> totals,
+                                    ReportConfigurationPtr configuration,
+                                    std::string domain, Progress progress);
+
+ private:
+  struct Work;
+  Awaitable<void> WorkOn(std::shared_ptr<Work> work);
+  Awaitable<void> BuildOne(std::shared_ptr<Work> work, std::string domain);
+  void Flush(Work& work);
+
+  World world_;
+  LogLimiter problem_log_;
+  prometheus::Counter& built_;
+};
+
+// The wishes of `domain`: of its record now, or of `recorded`, which came with
+// its outcomes, where DNS fails.
+Awaitable<Wishes> WishesOf(Resolver& resolver, std::string domain,
+                           std::string recorded);
+
+// The totals without the sessions of `mails` mails of ours, which were
+// successful where any were: RFC 8460 section 3 wants no report about reports.
+// False: nothing is left.
+bool Subtract(uint64_t mails, DomainTotals& totals);
+
+bool HasFailures(const DomainTotals& totals);
+
+// The report itself, for each of `destinations`.
+NewReport MakeReport(const DomainTotals& totals, Day day,
+                     const Identity& identity);
+
+}  // namespace postern

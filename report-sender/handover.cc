@@ -1,0 +1,114 @@
+#include "report-sender/handover.h"
+
+#include <utility>
+
+#include "common/host_addresses.h"
+#include "common/text.h"
+
+#include "report-sender/dkim.h"
+#include "report-sender/report_mail.h"
+#include "report-sender/sendmail.h"
+
+namespace postern {
+namespace {
+
+constexpr Seconds kSendmailPatience{60};
+constexpr Seconds kConnectTimeout{10};
+constexpr Seconds kPostTimeout{60};
+// Nobody reads it.
+constexpr size_t kMaxAnswer = 64 * 1024;
+constexpr size_t kMaxReason = 300;
+constexpr uint64_t kMaxRetryAfter = 7 * 86400;
+
+Handover Refused(const std::string& reason) {
+  return {false, Printable(reason, kMaxReason), std::nullopt};
+}
+
+}  // namespace
+
+std::string MailOf(const Parcel& parcel) {
+  return FormatReportMail(
+      {.domain = parcel.domain,
+       .day = parcel.day,
+       .sender = parcel.identity.sender,
+       .recipient = std::get<MailAddress>(parcel.destination).address,
+       .date = parcel.date,
+       .text = parcel.text,
+       .gzip = parcel.gzip},
+      parcel.identity.submitter);
+}
+
+Handover JudgePost(const HttpsResponse& response) {
+  // RFC 8460 section 5.4. What comes behind the status does not matter.
+  if (response.status >= 200 && response.status < 300) return {true, "", {}};
+  if (response.failure != HttpsFailure::kNone) return Refused(response.detail);
+  Handover refused =
+      Refused("the server answered " + std::to_string(response.status) +
+              (response.status >= 300 && response.status < 400
+                   ? " (redirects are not followed)"
+                   : ""));
+  // A date is not taken: our own intervals will do.
+  if (const auto seconds = ParseUint(response.retry_after, kMaxRetryAfter))
+    refused.retry_after = Seconds(*seconds);
+  return refused;
+}
+
+Awaitable<Handover> RealTransport::Deliver(Parcel parcel) {
+  if (std::holds_alternative<MailAddress>(parcel.destination))
+    return Mail(std::move(parcel), configuration_);
+  return Post(std::move(parcel), configuration_);
+}
+
+Awaitable<Handover> RealTransport::Mail(Parcel parcel,
+                                        Configuration configuration) {
+  // With the report's date: so that a repeat is the same, byte for byte.
+  const auto mail =
+      DkimSign(MailOf(parcel), configuration->signers, parcel.date);
+  if (!mail) co_return Refused(mail.error().message);
+  SendmailCall call{configuration->options.report.sendmail,
+                    parcel.identity.sender,
+                    std::get<MailAddress>(parcel.destination).address, *mail};
+  SendmailResult result = co_await RunSendmail(
+      world_.executor, std::move(call), kSendmailPatience);
+  co_return Handover{result.accepted, std::move(result.reason), std::nullopt};
+}
+
+Awaitable<Handover> RealTransport::Post(Parcel parcel,
+                                        Configuration configuration) {
+  const Options::Report& options = configuration->options.report;
+  if (!options.https) co_return Refused("report.https is no");
+  const HttpsUrl url = std::get<HttpsUrl>(parcel.destination);
+  const HostAddresses addresses =
+      co_await AddressesOf(world_.executor, world_.clock, world_.resolver,
+                           url.host, options.allow_private);
+  if (addresses.refused)
+    co_return Refused(addresses.problem +
+                      " (report.allow_private lets them in)");
+  if (addresses.usable.empty()) co_return Refused(addresses.problem);
+  const SteadyTime deadline = world_.clock.Now() + kPostTimeout;
+  HttpsResponse response;
+  for (const IpAddress& address : addresses.usable) {
+    HttpsRequest post;
+    post.host = url.host;
+    post.address = address;
+    post.port = url.port;
+    post.path = url.target;
+    // RFC 8460 section 5.4: the report itself, compressed.
+    post.content = HttpsContent{"application/tlsrpt+gzip", parcel.gzip};
+    post.max_body = kMaxAnswer;
+    post.deadline = deadline;
+    post.connect_deadline =
+        std::min(deadline, world_.clock.Now() + kConnectTimeout);
+    response = co_await world_.https.Ask(std::move(post));
+    if (response.failure != HttpsFailure::kNone)
+      response.detail = address.ToString() + ": " + response.detail;
+    // Another address is tried only where this one was not reached: what was
+    // sent may have arrived.
+    if (response.status != 0 || response.failure == HttpsFailure::kProtocol ||
+        world_.clock.Now() >= deadline)
+      break;
+  }
+  co_return JudgePost(response);
+}
+
+}  // namespace postern

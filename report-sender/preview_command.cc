@@ -1,0 +1,125 @@
+#include <cstdio>
+#include <cstdlib>
+
+#include "common/log.h"
+#include "common/text.h"
+
+#include "report-sender/command_support.h"
+#include "report-sender/report_commands.h"
+#include "report-sender/report_json.h"
+#include "report-sender/report_text.h"
+
+namespace postern {
+namespace {
+
+// The address of a preview whose domain wants no mail.
+constexpr char kNobody[] = "nobody@example.invalid";
+
+std::string SessionsText(const DomainTotals& totals) {
+  uint64_t successful = 0;
+  uint64_t failed = 0;
+  for (const PolicyTotals& policy : totals.policies) {
+    successful += policy.successful;
+    failed += policy.failed;
+  }
+  return Counted(successful, "session") + " fine, " + std::to_string(failed) +
+         " failed";
+}
+
+// On standard error: where the report would go, or why nowhere.
+void TellWishes(const DomainTotals& totals, const Wishes& wishes,
+                const ReportConfiguration& configuration, Day today) {
+  std::string text = totals.domain + ": " + SessionsText(totals);
+  for (const Destination& destination : wishes.destinations)
+    text += "\n  to " + DestinationUri(destination) +
+            (configuration.suppressions.HasDestination(destination, today)
+                 ? " (suppressed)"
+                 : "");
+  if (wishes.destinations.empty()) text += "\n  wants no reports";
+  if (wishes.from_spool) text += "\n  DNS failed: by the recorded record";
+  for (const std::string& problem : wishes.problems)
+    text += "\n  refused: " + problem;
+  std::fprintf(stderr, "%s\n", text.c_str());
+}
+
+// Signed as it would be.
+Status PrintMail(const ReportConfiguration& configuration,
+                 const DomainTotals& totals, Day day, const Wishes& wishes) {
+  const NewReport report = MakeReport(totals, day, configuration.identity);
+  Parcel parcel;
+  parcel.destination = MailAddress{kNobody};
+  for (const Destination& destination : wishes.destinations)
+    if (std::holds_alternative<MailAddress>(destination)) {
+      parcel.destination = destination;
+      break;
+    }
+  parcel.identity = configuration.identity;
+  parcel.day = day;
+  parcel.domain = totals.domain;
+  parcel.date = WallNow();
+  parcel.text = report.text;
+  parcel.gzip = report.gzip;
+  const auto mail =
+      DkimSign(MailOf(parcel), configuration.signers, parcel.date);
+  if (!mail) return mail.error();
+  std::fputs(mail->c_str(), stdout);
+  return Done{};
+}
+
+Awaitable<void> Preview(ReportEngine& engine, Day day, std::string domain,
+                        bool as_mail, int* exit_code) {
+  const auto totals = co_await engine.Read(day);
+  if (!totals) {
+    *exit_code = Complain(totals.error().message, kTemporary);
+    co_return;
+  }
+  const ReportConfiguration& configuration = *engine.configuration;
+  bool any = false;
+  for (const std::string_view name : (*totals)->domains()) {
+    if (!domain.empty() && name != domain) continue;
+    const auto one = (*totals)->Of(name);
+    if (!one) continue;
+    any = true;
+    const Wishes wishes =
+        co_await WishesOf(*engine.resolver, one->domain, one->record);
+    TellWishes(*one, wishes, configuration, DayOf(WallNow()));
+    if (!as_mail) {
+      std::puts(
+          ReportJson(*one, day, configuration.identity.submitter).c_str());
+    } else if (const Status printed =
+                   PrintMail(configuration, *one, day, wishes);
+               !printed) {
+      *exit_code = Complain(printed.error().message, kProblem);
+      co_return;
+    }
+  }
+  if (!any)
+    *exit_code = Complain(
+        "no outcome of " + FormatDay(day) +
+            (domain.empty() ? "" : " at " + domain) + " is in the spool",
+        kProblem);
+}
+
+}  // namespace
+
+int PreviewReports(const CommandLine& line) {
+  const auto day = DayOption(line);
+  if (!day) return Complain(day.error().message, kUsage);
+  const auto domain = DomainArgument(line);
+  if (!domain) return Complain(domain.error().message, kUsage);
+  auto configuration = LoadReportConfiguration(line.options, HostName());
+  if (!configuration)
+    return Complain(configuration.error().message, kUsage);
+  boost::asio::io_context loop(1);
+  // Nothing is written: the queue is one in memory.
+  auto queue = ReportQueue::Open(":memory:");
+  if (!queue) return Complain(queue.error().message, kTemporary);
+  auto engine = ReportEngine::Create(loop, *configuration, std::move(*queue));
+  if (!engine) return Complain(engine.error().message, kUsage);
+  int exit_code = kFine;
+  RunToItsEnd(loop, Preview(**engine, *day, *domain, line.mail, &exit_code));
+  std::fflush(stdout);
+  std::_Exit(exit_code);
+}
+
+}  // namespace postern

@@ -1,0 +1,42 @@
+// What the report sender takes from files, at start and at every reload: the
+// options, with their defaults worked out, and what they name.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/beast_https.h"
+#include "common/options.h"
+
+#include "report-sender/dkim.h"
+#include "report-sender/report_queue.h"
+#include "report-sender/suppressions.h"
+
+namespace postern {
+
+struct ReportConfiguration {
+  Options options;  // with the DNS servers of /etc/resolv.conf if it names none
+  Identity identity;
+  std::vector<DkimSigner> signers;
+  Suppressions suppressions;
+  std::shared_ptr<BeastHttps::Trust> trust;
+
+  // The folders that hold the day files.
+  std::vector<std::string> Spools() const;
+  std::string QueueDirectory() const;
+  std::string QueuePath() const;
+};
+
+using ReportConfigurationPtr = std::shared_ptr<const ReportConfiguration>;
+
+// Blocks. `host`: this machine's name, "mx1.example.org". The Error names the
+// key, and what to do.
+Result<ReportConfigurationPtr> LoadReportConfiguration(Options options,
+                                                       const std::string& host);
+
+// The name that this machine gives itself, with its domain where it has one.
+// Blocks.
+std::string HostName();
+
+}  // namespace postern

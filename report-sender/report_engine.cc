@@ -1,0 +1,150 @@
+#include "report-sender/report_engine.h"
+
+#include <utility>
+
+#include "common/log.h"
+#include "common/privileges.h"
+
+#include "report-sender/dkim_record.h"
+#include "report-sender/read_day.h"
+
+namespace postern {
+namespace {
+
+// Ten million lines take ten seconds.
+constexpr Seconds kReadPatience{3600};
+
+std::string MadeOf(const std::string& name, const DkimSigner& signer) {
+  return name + ". TXT \"" + signer.key.DnsRecord() + "\"";
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ReportEngine>> ReportEngine::Create(
+    boost::asio::io_context& loop, ReportConfigurationPtr configuration,
+    std::unique_ptr<ReportQueue> queue) {
+  Outside outside;
+  outside.metrics = std::make_unique<Metrics>();
+  outside.clock = std::make_unique<LoopClock>(loop);
+  auto resolver =
+      GetdnsResolver::Create(loop, *outside.clock, configuration->options.dns,
+                             *outside.metrics);
+  if (!resolver) return resolver.error();
+  outside.resolver = std::move(*resolver);
+  return std::unique_ptr<ReportEngine>(new ReportEngine(
+      loop, std::move(configuration), std::move(queue), std::move(outside)));
+}
+
+ReportEngine::ReportEngine(boost::asio::io_context& asio_loop,
+                           ReportConfigurationPtr first,
+                           std::unique_ptr<ReportQueue> reports,
+                           Outside outside)
+    : loop(asio_loop),
+      configuration(std::move(first)),
+      metrics(std::move(outside.metrics)),
+      clock(std::move(outside.clock)),
+      resolver(std::move(outside.resolver)),
+      https(loop, configuration->trust),
+      queue(std::move(reports)),
+      transport({loop.get_executor(), *clock, *resolver, https}, configuration),
+      builder({loop.get_executor(), *clock, *resolver, *queue, *metrics}),
+      deliverer({loop.get_executor(), *clock, *queue, transport, *metrics},
+                {.retry_for = configuration->options.report.retry_for}),
+      files_(new DiskThread(loop.get_executor(), *clock, [] {})) {}
+
+Status ReportEngine::Use(ReportConfigurationPtr wanted) {
+  const Status used = resolver->Use(wanted->options.dns);
+  if (!used) return used.error();
+  configuration = std::move(wanted);
+  https.Use(configuration->trust);
+  transport.Use(configuration);
+  deliverer.Use(configuration->options.report.retry_for);
+  return Done{};
+}
+
+Awaitable<Result<std::shared_ptr<const DayTotals>>> ReportEngine::Read(
+    Day day) {
+  using Totals = Result<std::shared_ptr<const DayTotals>>;
+  std::function<Totals()> work = [spools = configuration->Spools(),
+                                  day]() -> Totals {
+    auto totals = std::make_shared<DayTotals>();
+    const Status read = ReadDay(spools, day, *totals);
+    if (!read) return read.error();
+    return std::shared_ptr<const DayTotals>(std::move(totals));
+  };
+  auto totals = co_await files_->Run<Totals>(std::move(work), kReadPatience);
+  if (!totals) co_return Error{"the spool could not be read in time"};
+  co_return std::move(*totals);
+}
+
+Awaitable<Result<BuiltDay>> ReportEngine::Queue(Day day, std::string domain,
+                                                DayBuilder::Progress progress) {
+  auto totals = co_await Read(day);
+  if (!totals) co_return totals.error();
+  const auto built = co_await builder.Build(day, *totals, configuration, domain,
+                                            std::move(progress));
+  if (!built || !domain.empty()) co_return built;
+  ClosedDay closed;
+  closed.day = day;
+  closed.at = clock->WallNow();
+  closed.lines = (*totals)->lines();
+  closed.skipped = (*totals)->skipped();
+  closed.lost = (*totals)->lost();
+  closed.domains = built->domains;
+  const Status written = queue->Close(closed);
+  if (!written) co_return written.error();
+  Log(LogLevel::kInfo, "day_closed",
+      {{"day", FormatDay(day)},
+       {"lines", closed.lines},
+       {"skipped", closed.skipped},
+       {"lost", closed.lost},
+       {"domains", built->domains},
+       {"reports", built->reports},
+       {"unwanted", built->unwanted},
+       {"suppressed", built->suppressed},
+       {"our_own", built->our_own}});
+  co_return built;
+}
+
+Awaitable<void> ReportEngine::CheckDkim() {
+  const ReportConfigurationPtr current = configuration;
+  if (current->signers.empty())
+    Log(LogLevel::kWarn, "mails_not_signed",
+        {{"effect",
+          "receivers ignore reports without a DKIM signature (RFC 8460 "
+          "section 3)"},
+         {"advice",
+          "set report.dkim_key and report.dkim_selector, unless Postfix's "
+          "milter signs what sendmail takes"}});
+  for (const DkimSigner& signer : current->signers) {
+    const std::string name = signer.selector + "._domainkey." + signer.domain;
+    const DnsAnswer answer = co_await resolver->Query(name, DnsType::kTxt);
+    const std::string problem =
+        answer.failed() ? "DNS failed: " + answer.failure
+                        : DkimRecordProblem(answer.txt, signer.key);
+    if (problem.empty())
+      Log(LogLevel::kInfo, "dkim_key_published",
+          {{"name", name}, {"algorithm", signer.key.algorithm()}});
+    else
+      Log(LogLevel::kWarn, "dkim_key_not_usable",
+          {{"name", name},
+           {"reason", problem},
+           {"effect", "receivers ignore reports that they cannot verify"},
+           {"publish", MadeOf(name, signer)}});
+  }
+}
+
+Result<std::unique_ptr<ReportQueue>> OpenOwnQueue(
+    const ReportConfiguration& configuration) {
+  const Options::Run& run = configuration.options.run;
+  for (const std::string& folder :
+       {configuration.options.spool.directory, configuration.QueueDirectory()}) {
+    const Status made = PrepareFolder(folder, run.user, run.group);
+    if (!made) return made.error();
+  }
+  const Status become = BecomeUser(run.user, run.group);
+  if (!become) return become.error();
+  return ReportQueue::Open(configuration.QueuePath());
+}
+
+}  // namespace postern

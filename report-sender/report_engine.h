@@ -1,0 +1,69 @@
+// What serve, send and preview have in common: the world outside, and the ways
+// from a day's spool into the queue and out of it.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include <boost/asio/io_context.hpp>
+
+#include "common/beast_https.h"
+#include "common/disk_thread.h"
+#include "common/getdns_resolver.h"
+#include "common/loop_clock.h"
+
+#include "report-sender/day_builder.h"
+#include "report-sender/deliverer.h"
+#include "report-sender/handover.h"
+
+namespace postern {
+
+struct ReportEngine {
+  // `loop` outlives the engine; `queue` is its own.
+  static Result<std::unique_ptr<ReportEngine>> Create(
+      boost::asio::io_context& loop, ReportConfigurationPtr configuration,
+      std::unique_ptr<ReportQueue> queue);
+
+  // For what comes. After an Error nothing has changed.
+  Status Use(ReportConfigurationPtr configuration);
+
+  // The spools' totals of a day; reading blocks a thread of its own.
+  Awaitable<Result<std::shared_ptr<const DayTotals>>> Read(Day day);
+  // Reads a day, builds its reports ("": of all domains, and then it is
+  // closed) and puts them into the queue.
+  Awaitable<Result<BuiltDay>> Queue(Day day, std::string domain,
+                                    DayBuilder::Progress progress);
+  // Tells in the log what keeps receivers from believing our mails.
+  Awaitable<void> CheckDkim();
+
+  boost::asio::io_context& loop;
+  ReportConfigurationPtr configuration;
+  std::unique_ptr<Metrics> metrics;
+  std::unique_ptr<LoopClock> clock;
+  std::unique_ptr<GetdnsResolver> resolver;
+  BeastHttps https;
+  std::unique_ptr<ReportQueue> queue;
+  RealTransport transport;
+  DayBuilder builder;
+  Deliverer deliverer;
+
+ private:
+  struct Outside {
+    std::unique_ptr<Metrics> metrics;
+    std::unique_ptr<LoopClock> clock;
+    std::unique_ptr<GetdnsResolver> resolver;
+  };
+  ReportEngine(boost::asio::io_context& loop,
+               ReportConfigurationPtr configuration,
+               std::unique_ptr<ReportQueue> queue, Outside outside);
+
+  // Files may hang: left to the end of the process, whatever it does.
+  DiskThread* const files_;
+};
+
+// Where reports wait: the folder is made, the user of run.user becomes ours,
+// the queue is opened. What needs root, comes before.
+Result<std::unique_ptr<ReportQueue>> OpenOwnQueue(
+    const ReportConfiguration& configuration);
+
+}  // namespace postern
