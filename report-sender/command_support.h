@@ -21,7 +21,8 @@ int Complain(const std::string& message, int exit_code);
 
 WallTime WallNow();
 
-// The value of --day: 2026-11-22, "yesterday" or "today"; without it, yesterday.
+// The value of --day: 2026-11-22, "yesterday" or "today"; without it,
+// yesterday.
 Result<Day> DayOption(const CommandLine& line);
 
 // The command's only argument in normal form; "" without one.

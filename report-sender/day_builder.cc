@@ -114,13 +114,14 @@ Awaitable<void> DayBuilder::BuildOne(std::shared_ptr<Work> work,
   for (const std::string& problem : wishes.problems)
     if (problem_log_.Allow(world_.clock.Now(), &suppressed))
       Log(LogLevel::kInfo, "destination_refused",
-          {{"domain", domain}, {"reason", problem}, {"suppressed", suppressed}});
+          {{"domain", domain},
+           {"reason", problem},
+           {"suppressed", suppressed}});
   if (wishes.destinations.empty()) {
     ++work->built.unwanted;
     co_return;
   }
-  NewReport report =
-      MakeReport(*totals, work->day, configuration.identity);
+  NewReport report = MakeReport(*totals, work->day, configuration.identity);
   const WallTime now = world_.clock.WallNow();
   for (const Destination& destination : wishes.destinations) {
     if (configuration.suppressions.HasDestination(destination, today)) continue;
@@ -148,8 +149,10 @@ void DayBuilder::Flush(Work& work) {
   if (work.batch.empty() || work.error) return;
   const Status added = world_.queue.Add(
       work.batch, work.configuration->identity, world_.clock.WallNow());
-  if (!added) work.error = added.error();
-  else built_.Increment(static_cast<double>(work.batch.size()));
+  if (!added)
+    work.error = added.error();
+  else
+    built_.Increment(static_cast<double>(work.batch.size()));
   work.batch.clear();
   work.batch_bytes = 0;
 }

@@ -56,9 +56,9 @@ Deliverer::Deliverer(World world, Settings settings)
       settings_(settings),
       delivered_by_mail_(world_.metrics.Counter(
           kAttempts, kAttemptsHelp, {{"result", "delivered"}, {"by", "mail"}})),
-      delivered_by_post_(world_.metrics.Counter(
-          kAttempts, kAttemptsHelp,
-          {{"result", "delivered"}, {"by", "https"}})),
+      delivered_by_post_(
+          world_.metrics.Counter(kAttempts, kAttemptsHelp,
+                                 {{"result", "delivered"}, {"by", "https"}})),
       failed_(world_.metrics.Counter(kAttempts, kAttemptsHelp,
                                      {{"result", "failed"}})),
       given_up_(world_.metrics.Counter(kAttempts, kAttemptsHelp,

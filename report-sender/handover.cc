@@ -68,8 +68,8 @@ Awaitable<Handover> RealTransport::Mail(Parcel parcel,
   SendmailCall call{configuration->options.report.sendmail,
                     parcel.identity.sender,
                     std::get<MailAddress>(parcel.destination).address, *mail};
-  SendmailResult result = co_await RunSendmail(
-      world_.executor, std::move(call), kSendmailPatience);
+  SendmailResult result =
+      co_await RunSendmail(world_.executor, std::move(call), kSendmailPatience);
   co_return Handover{result.accepted, std::move(result.reason), std::nullopt};
 }
 

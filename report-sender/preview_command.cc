@@ -94,10 +94,10 @@ Awaitable<void> Preview(ReportEngine& engine, Day day, std::string domain,
     }
   }
   if (!any)
-    *exit_code = Complain(
-        "no outcome of " + FormatDay(day) +
-            (domain.empty() ? "" : " at " + domain) + " is in the spool",
-        kProblem);
+    *exit_code = Complain("no outcome of " + FormatDay(day) +
+                              (domain.empty() ? "" : " at " + domain) +
+                              " is in the spool",
+                          kProblem);
 }
 
 }  // namespace
@@ -108,8 +108,7 @@ int PreviewReports(const CommandLine& line) {
   const auto domain = DomainArgument(line);
   if (!domain) return Complain(domain.error().message, kUsage);
   auto configuration = LoadReportConfiguration(line.options, HostName());
-  if (!configuration)
-    return Complain(configuration.error().message, kUsage);
+  if (!configuration) return Complain(configuration.error().message, kUsage);
   boost::asio::io_context loop(1);
   // Nothing is written: the queue is one in memory.
   auto queue = ReportQueue::Open(":memory:");

@@ -88,8 +88,9 @@ Result<std::vector<DkimSigner>> Signers(const Options::Report& report,
                                         const Identity& identity) {
   std::vector<DkimSigner> signers;
   if (report.dkim_keys.size() != report.dkim_selectors.size())
-    return Error{"report.dkim_selector must be given once for each "
-                 "report.dkim_key, in the same order"};
+    return Error{
+        "report.dkim_selector must be given once for each "
+        "report.dkim_key, in the same order"};
   const std::string given = report.dkim_domain.empty()
                                 ? DomainPart(identity.sender)
                                 : report.dkim_domain;
@@ -142,8 +143,7 @@ Result<ReportConfigurationPtr> LoadReportConfiguration(
   auto suppressions = LoadSuppressions(options.report.suppress);
   if (!suppressions) return suppressions.error();
   configuration->suppressions = std::move(*suppressions);
-  auto trust =
-      BeastHttps::LoadTrust(options.report.ca_file, "report.ca_file");
+  auto trust = BeastHttps::LoadTrust(options.report.ca_file, "report.ca_file");
   if (!trust) return trust.error();
   configuration->trust = std::move(*trust);
   configuration->options = std::move(options);

@@ -26,9 +26,8 @@ Result<std::unique_ptr<ReportEngine>> ReportEngine::Create(
   Outside outside;
   outside.metrics = std::make_unique<Metrics>();
   outside.clock = std::make_unique<LoopClock>(loop);
-  auto resolver =
-      GetdnsResolver::Create(loop, *outside.clock, configuration->options.dns,
-                             *outside.metrics);
+  auto resolver = GetdnsResolver::Create(
+      loop, *outside.clock, configuration->options.dns, *outside.metrics);
   if (!resolver) return resolver.error();
   outside.resolver = std::move(*resolver);
   return std::unique_ptr<ReportEngine>(new ReportEngine(
@@ -119,9 +118,9 @@ Awaitable<void> ReportEngine::CheckDkim() {
   for (const DkimSigner& signer : current->signers) {
     const std::string name = signer.selector + "._domainkey." + signer.domain;
     const DnsAnswer answer = co_await resolver->Query(name, DnsType::kTxt);
-    const std::string problem =
-        answer.failed() ? "DNS failed: " + answer.failure
-                        : DkimRecordProblem(answer.txt, signer.key);
+    const std::string problem = answer.failed()
+                                    ? "DNS failed: " + answer.failure
+                                    : DkimRecordProblem(answer.txt, signer.key);
     if (problem.empty())
       Log(LogLevel::kInfo, "dkim_key_published",
           {{"name", name}, {"algorithm", signer.key.algorithm()}});
@@ -137,8 +136,8 @@ Awaitable<void> ReportEngine::CheckDkim() {
 Result<std::unique_ptr<ReportQueue>> OpenOwnQueue(
     const ReportConfiguration& configuration) {
   const Options::Run& run = configuration.options.run;
-  for (const std::string& folder :
-       {configuration.options.spool.directory, configuration.QueueDirectory()}) {
+  for (const std::string& folder : {configuration.options.spool.directory,
+                                    configuration.QueueDirectory()}) {
     const Status made = PrepareFolder(folder, run.user, run.group);
     if (!made) return made.error();
   }

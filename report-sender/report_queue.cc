@@ -126,11 +126,10 @@ Status ReportQueue::Prepare() {
     return Failed("use");
   if (!is_new) return Done{};
   chmod(path_.c_str(), 0640);
-  const std::string make = std::string("BEGIN IMMEDIATE;") + kSchema +
-                           "PRAGMA application_id = " +
-                           std::to_string(kApplicationId) +
-                           ";PRAGMA user_version = " +
-                           std::to_string(kVersion) + ";COMMIT;";
+  const std::string make =
+      std::string("BEGIN IMMEDIATE;") + kSchema +
+      "PRAGMA application_id = " + std::to_string(kApplicationId) +
+      ";PRAGMA user_version = " + std::to_string(kVersion) + ";COMMIT;";
   if (sqlite::Execute(db, make.c_str()) == SQLITE_OK) return Done{};
   const Error failed = Failed("make");
   sqlite::Execute(db, "ROLLBACK");
@@ -140,8 +139,13 @@ Status ReportQueue::Prepare() {
 }
 
 Error ReportQueue::Failed(const std::string& doing) const {
-  return Error{"cannot " + doing + " the queue of reports " + path_ + ": " +
-               sqlite3_errmsg(db_.get())};
+  std::string message = "cannot " + doing + " the queue of reports " + path_ +
+                        ": " + sqlite3_errmsg(db_.get());
+  if (sqlite::IsCorrupt(sqlite3_errcode(db_.get())))
+    message +=
+        "; check the disk, and move the file away: what waits in it is lost, "
+        "and the last three days are reported once more";
+  return Error{message};
 }
 
 Status ReportQueue::Run(const std::string& doing, Statement& statement) const {
@@ -166,8 +170,7 @@ Result<bool> ReportQueue::TakeDelivering() {
   if (lock_ >= 0) return true;
   const std::string path = path_ + ".lock";
   const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-  if (fd < 0)
-    return Error{"cannot open " + path + ": " + std::strerror(errno)};
+  if (fd < 0) return Error{"cannot open " + path + ": " + std::strerror(errno)};
   if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
     close(fd);
     return false;
@@ -314,8 +317,7 @@ Result<std::optional<Parcel>> ReportQueue::Load(int64_t number) {
   return std::optional(std::move(parcel));
 }
 
-Status ReportQueue::Settle(const Parcel& parcel,
-                           const Settlement& settlement) {
+Status ReportQueue::Settle(const Parcel& parcel, const Settlement& settlement) {
   return Transact("write", [&]() -> Status {
     // What the operator dropped meanwhile stays dropped, unless it arrived.
     Statement row(db_.get(),
@@ -447,8 +449,8 @@ Result<std::vector<DayRow>> ReportQueue::Days() {
   return days;
 }
 
-Result<std::vector<DeliveryRow>> ReportQueue::Deliveries(
-    std::optional<Day> day, bool all) {
+Result<std::vector<DeliveryRow>> ReportQueue::Deliveries(std::optional<Day> day,
+                                                         bool all) {
   const std::string text = day ? FormatDay(*day) : "";
   Statement row(db_.get(),
                 "SELECT r.id, r.day, r.domain, r.successful, r.failed,"
@@ -502,7 +504,8 @@ Status ReportQueue::Forget(Day before) {
     for (const char* sql :
          {"DELETE FROM reports WHERE day < ? AND NOT EXISTS (SELECT 1 FROM"
           " deliveries d WHERE d.report = reports.number AND d.state = 0)",
-          "DELETE FROM days WHERE day < ?", "DELETE FROM mails WHERE day < ?"}) {
+          "DELETE FROM days WHERE day < ?",
+          "DELETE FROM mails WHERE day < ?"}) {
       Statement row(db_.get(), sql);
       const Status done = Run("write", row.Bind(1, text));
       if (!done) return done;

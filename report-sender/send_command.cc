@@ -88,6 +88,7 @@ class Sender {
           static_cast<unsigned long long>(built->unwanted),
           static_cast<unsigned long long>(built->suppressed),
           static_cast<unsigned long long>(built->our_own));
+      std::fflush(stdout);
     }
     co_return co_await Deliver();
   }
@@ -114,8 +115,9 @@ class Sender {
       left = *overdue;
       meter.Show(*hastened - left, *hastened);
       if (left > 0 && engine_.clock->Now() > deadline)
-        co_return Error{"no delivery has ended for two minutes; see the log of "
-                        "postern-report serve"};
+        co_return Error{
+            "no delivery has ended for two minutes; see the log of "
+            "postern-report serve"};
     }
     // Of other days, too: what was accepted must be written down.
     engine_.deliverer.Stop();
@@ -151,12 +153,12 @@ class Sender {
       ++sent;
     }
     if (sent == 0)
-      co_return Error{"no outcome of " + FormatDay(request_.day) +
-                      (request_.domain.empty() ? "" : " at " + request_.domain) +
-                      " is in the spool"};
+      co_return Error{
+          "no outcome of " + FormatDay(request_.day) +
+          (request_.domain.empty() ? "" : " at " + request_.domain) +
+          " is in the spool"};
     std::printf("%s sent to %s; that is not recorded\n",
-                Counted(sent, "report").c_str(),
-                request_.to->address.c_str());
+                Counted(sent, "report").c_str(), request_.to->address.c_str());
     co_return Done{};
   }
 

@@ -12,7 +12,6 @@
 #include <spawn.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <sysexits.h>
 #include <unistd.h>
 
 #include <boost/asio/as_tuple.hpp>
@@ -21,6 +20,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
+#include <sysexits.h>
 
 #include "common/file_descriptor.h"
 #include "common/result.h"
@@ -77,6 +77,8 @@ class SpawnActions {
                                      STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&files_, output.write.get(),
                                      STDERR_FILENO);
+    // Neither the library's sockets nor anybody else's.
+    posix_spawn_file_actions_addclosefrom_np(&files_, STDERR_FILENO + 1);
     // Not those that a loop with signals of its own blocks or ignores.
     sigset_t none, all;
     sigemptyset(&none);
@@ -210,8 +212,8 @@ Awaitable<SendmailResult> RunSendmail(asio::any_io_executor executor,
                                       std::chrono::seconds patience) {
   auto child = Start(call);
   if (!child) co_return SendmailResult{false, child.error().message};
-  const auto run = std::make_shared<Run>(executor, std::move(*child),
-                                         std::move(call.mail));
+  const auto run =
+      std::make_shared<Run>(executor, std::move(*child), std::move(call.mail));
   Spawn(executor, WriteMail(run));
   Spawn(executor, ReadSaid(run));
   asio::steady_timer deadline(executor, patience);
@@ -228,11 +230,10 @@ Awaitable<SendmailResult> RunSendmail(asio::any_io_executor executor,
   deadline.cancel();
   // Its last words are in the pipe, which somebody else may keep open.
   std::array<char, 1024> bytes;
-  for (ssize_t count = 0;
-       run->output.is_open() &&
-       (count = read(run->output.native_handle(), bytes.data(),
-                     bytes.size())) > 0 &&
-       run->said.size() < kMaxSaid;)
+  for (ssize_t count = 0; run->output.is_open() &&
+                          (count = read(run->output.native_handle(),
+                                        bytes.data(), bytes.size())) > 0 &&
+                          run->said.size() < kMaxSaid;)
     run->Keep(bytes.data(), static_cast<size_t>(count));
   run->output.close();
   run->input.close();

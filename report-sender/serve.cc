@@ -51,11 +51,11 @@ class Reporter {
         waiting_(engine.metrics->Gauge("postern_report_deliveries_waiting",
                                        "Deliveries that wait")),
         last_closed_(engine.metrics->Gauge(
-            "postern_report_last_closed_day_seconds",
+            "postern_report_last_closed_day",
             "When the last day that was closed began, in seconds since 1970")),
-        close_failed_(engine.metrics->Counter(
-            "postern_report_close_failures_total",
-            "Times that a day could not be closed")) {}
+        close_failed_(
+            engine.metrics->Counter("postern_report_close_failures_total",
+                                    "Times that a day could not be closed")) {}
 
   void Start(const std::vector<Listener>& metrics) {
     for (const Listener& listener : metrics) metrics_server_.Listen(listener);
@@ -137,8 +137,8 @@ class Reporter {
   }
 
   void NoteClosed(Day day) {
-    const double seconds = static_cast<double>(
-        WallTime(day).time_since_epoch().count());
+    const double seconds =
+        static_cast<double>(WallTime(day).time_since_epoch().count());
     if (seconds > last_closed_.Value()) last_closed_.Set(seconds);
   }
 
@@ -164,8 +164,7 @@ class Reporter {
   // What was accepted must be written down: else it would be sent again.
   Awaitable<void> EndAfterDeliveries() {
     const SteadyTime deadline = engine_.clock->Now() + kEndPatience;
-    while (engine_.deliverer.under_way() > 0 &&
-           engine_.clock->Now() < deadline)
+    while (engine_.deliverer.under_way() > 0 && engine_.clock->Now() < deadline)
       co_await Pause(std::chrono::milliseconds(20));
     loop_.stop();
   }

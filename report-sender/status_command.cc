@@ -62,15 +62,16 @@ void PrintText(const std::vector<DayRow>& days,
   PrintTable(table);
   for (const DayRow& day : days)
     if (day.closed && day.closed->skipped + day.closed->lost > 0)
-      std::printf("%s: %s of the spool skipped (torn or foreign), %llu beyond "
-                  "what a day may hold\n",
-                  FormatDay(day.day).c_str(),
-                  Counted(day.closed->skipped, "line").c_str(),
-                  static_cast<unsigned long long>(day.closed->lost));
+      std::printf(
+          "%s: %s of the spool skipped (torn or foreign), %llu beyond "
+          "what a day may hold\n",
+          FormatDay(day.day).c_str(),
+          Counted(day.closed->skipped, "line").c_str(),
+          static_cast<unsigned long long>(day.closed->lost));
   if (deliveries.empty()) return;
   std::puts("");
-  table = {{"ID", "DAY", "DOMAIN", "STATE", "TRIES", "NEXT OR LAST",
-            "DESTINATION"}};
+  table = {
+      {"ID", "DAY", "DOMAIN", "STATE", "TRIES", "NEXT OR LAST", "DESTINATION"}};
   for (const DeliveryRow& row : deliveries) {
     table.push_back({row.report_id.substr(0, kShownId), FormatDay(row.day),
                      row.domain, DeliveryStateName(row.state),
@@ -184,8 +185,8 @@ int ChangeReports(const CommandLine& line) {
   const auto queue = OpenQueue(line);
   if (!queue) return Complain(queue.error().message, kTemporary);
   const std::string& id = line.arguments.front();
-  const auto changed = retries ? (*queue)->Retry(id, WallNow())
-                               : (*queue)->Drop(id, WallNow());
+  const auto changed =
+      retries ? (*queue)->Retry(id, WallNow()) : (*queue)->Drop(id, WallNow());
   if (!changed) return Complain(changed.error().message, kProblem);
   if (*changed == 0)
     return Complain(retries ? "all of it was delivered; nothing to retry"

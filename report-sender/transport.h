@@ -14,7 +14,7 @@ namespace postern {
 
 struct Handover {
   bool accepted = false;
-  std::string reason;  // why not: printable, for the operator
+  std::string reason;                  // why not: printable, for the operator
   std::optional<Seconds> retry_after;  // where the other side says so
 };
 
