@@ -1,0 +1,198 @@
+"""Reports: from sessions to mailboxes and https hosts; what happens between."""
+
+import datetime
+import json
+import subprocess
+import time
+
+import debian13
+import world
+from checks import equal, found_in
+from daemon import OUR_INTERNET
+from reporting import (CONTACT, FINE, LIMIT, MAILBOX, ORGANIZATION, RUA,
+                       SENDER, SUBMITTER, WAITS, DkimKeys, HttpsHosts, Mail,
+                       Reporter, make_it_yesterday, publish, reported_day,
+                       verify_signatures)
+from sessions import DatagramSessions, Session, fails
+from testnet import wait_for
+from tlsrpt import detail, differences, outcome
+
+HTTPS = f"https://{RUA}"
+GOOD, BAD = "told-good.test", "told-bad.test"
+TOLD = [Session("told-good", "sts", "mx"),
+        fails("told-bad", "sts", "certificate-host-mismatch", None)]
+
+
+def spool_of_sessions(bench):
+    """Of a day on which mails went to told-good.test and told-bad.test."""
+    root = debian13.cached()
+    if not root:
+        by_hand = Reporter(bench, "told-spool")
+        by_hand.add(*(line for one in TOLD for line in one.outcomes()))
+        return by_hand.spool
+    with DatagramSessions(bench, root, "told-spool") as sessions:
+        for found in sessions.run(TOLD):
+            assert not found, f"{found}"
+        spool = sessions.daemon.spool
+    make_it_yesterday(spool)
+    return spool
+
+
+def policy_of(report):
+    """The only one of a report."""
+    policy, = report["policies"]
+    return policy
+
+
+def is_told(report, domain, successful, failed):
+    day = reported_day().isoformat()
+    equal({key: report[key] for key in report
+           if key not in ("report-id", "policies")},
+          {"organization-name": ORGANIZATION, "contact-info": CONTACT,
+           "date-range": {"start-datetime": f"{day}T00:00:00Z",
+                          "end-datetime": f"{day}T23:59:59Z"}},
+          "the head of the report")
+    found_in(rf"^[0-9a-f]+@{SUBMITTER}$", report["report-id"], "report-id")
+    policy = policy_of(report)
+    wanted = world.BY_NAME[domain.partition(".")[0]]
+    equal(policy["policy"],
+          {"policy-type": "sts", "policy-domain": domain,
+           "policy-string": wanted.policy_text().splitlines(),
+           "mx-host": list(wanted.mx)}, "policy")
+    equal(policy["summary"],
+          {"total-successful-session-count": successful,
+           "total-failure-session-count": failed}, "summary")
+    host = wanted.hosts[0]
+    equal(sorted(policy["failure-details"],
+                 key=lambda one: ":" in one["receiving-ip"]),
+          [detail("certificate-host-mismatch", sending_mta_ip=ours,
+                  receiving_mx_hostname=host.name,
+                  receiving_mx_helo=f"gateway.{host.name}", receiving_ip=theirs)
+           for ours, theirs in zip(world.OUR_ADDRESSES, host.address)
+           ] if failed else [], "details")
+
+
+def mails_that_arrived(bench, count):
+    """{domain: (the receiver's record, the mail)} of reports at MAILBOX."""
+    def all_of_them():
+        records = bench.log.received(MAILBOX)
+        return len(records) >= count and records
+    records = wait_for(all_of_them, LIMIT, f"{count} mails to {MAILBOX}")
+    equal(len(records), count, "mails")
+    found = {}
+    for record in records:
+        raw = (bench.internet.mail / record["file"]).read_bytes()
+        domain = found_in(rb"(?mi)^TLS-Report-Domain: (\S+)\r$".decode(),
+                          raw.decode(), "the mail")[1]
+        found[domain] = record, raw
+    return found
+
+
+def reports_go_the_whole_way(bench):
+    """What Postfix told of its sessions arrives, by mail and by https."""
+    spool = spool_of_sessions(bench)
+    keys = DkimKeys(bench.internet.folder / "dkim")
+    keys.publish(bench)
+    publish(bench, {})
+    reporter = Reporter(bench, "told", spool__directory=spool.directory,
+                        **keys.settings())
+    with bench.daemon("told-policies"), HttpsHosts(bench) as hosts:
+        sent = reporter.sends(FINE)
+        found_in("4 reports delivered, 0 waiting", sent.stdout, "send")
+        arrived = mails_that_arrived(bench, 2)
+    equal(sent.stderr.count("level="), 0, "complaints: " + sent.stderr)
+    equal(hosts.paths(), ["/told", "/told"], "posts")
+    posts = {policy_of(post.report())["policy"]["policy-domain"]: post
+             for post in hosts.posts}
+    for domain, successful, failed in ((GOOD, 1, 0), (BAD, 0, 2)):
+        record, raw = arrived[domain]
+        equal(record["from"], SENDER, "envelope sender")
+        equal(record["to"], [MAILBOX], "recipients")
+        mail = Mail.read(raw, domain)
+        is_told(mail.report, domain, successful, failed)
+        equal(verify_signatures(raw), ["ed25519-sha256", "rsa-sha256"],
+              "signatures")
+        equal(posts[domain].headers["Content-Type"],
+              "application/tlsrpt+gzip", "Content-Type")
+        equal(posts[domain].body, mail.gzip, "what was posted")
+    for row in reporter.status()["deliveries"]:
+        equal((row["state"], row["attempts"]), ("delivered", 1), f"{row}")
+    equal(sum(row["successful"] + row["failed"]
+              for row in reporter.deliveries().values()), 2 * 3, "sessions")
+    # Once more: nothing is sent twice.
+    with HttpsHosts(bench) as hosts:
+        found_in("4 reports delivered", reporter.sends(FINE).stdout, "again")
+        equal(hosts.posts, [], "posts")
+
+
+ANSWERS = ("fine", "moved", "busy", "endless", "endless-failure")
+
+
+def https_hosts_answer_as_they_like(bench):
+    """201 is enough; no redirect is followed; Retry-After counts; an answer
+    without an end is cut off."""
+    publish(bench, {f"{name}.reports.test": f"{HTTPS}/{name}"
+                    for name in ANSWERS})
+    reporter = Reporter(bench, "answers").add(
+        *(outcome(f"{name}.reports.test") for name in ANSWERS))
+    started = datetime.datetime.now(datetime.timezone.utc).replace(
+        microsecond=0)
+    with HttpsHosts(bench) as hosts:
+        reporter.sends(WAITS)
+        for domain, state, reason in (
+                ("fine", "delivered", None),
+                ("moved", "waiting", "the server answered 302 (redirects are "
+                 "not followed)"),
+                ("busy", "waiting", "the server answered 503"),
+                ("endless", "delivered", None),
+                ("endless-failure", "waiting", ".*larger than 65536 bytes")):
+            row = reporter.delivery(f"{domain}.reports.test")
+            equal(row["state"], state, f"{row}")
+            if reason:
+                found_in(reason.replace("(", r"\(").replace(")", r"\)"),
+                         row["reason"], domain)
+            if state == "waiting":
+                pause = datetime.datetime.fromisoformat(
+                    row["next"].replace("Z", "+00:00")) - started
+                least = 7200 if domain == "busy" else 300
+                assert least <= pause.total_seconds() < least + 60, \
+                    f"{domain} is tried again after {pause}"
+        equal(sorted(hosts.paths()), ["/endless", "/endless-failure", "/fine"],
+              "what was asked for")
+        assert hosts.poured < 64 << 20, f"{hosts.poured} bytes were taken"
+
+
+def https_hosts_must_be_who_they_say(bench):
+    """A certificate for another name is refused, and so is one of nobody we
+    know; then the report is not shown to anybody."""
+    publish(bench, {"a.reports.test": "https://impostor.reports.test/x",
+                    "b.reports.test": f"{HTTPS}/x"})
+    reporter = Reporter(bench, "impostor").add(outcome("a.reports.test"))
+    stranger = Reporter(bench, "stranger", report__ca_file=None).add(
+        outcome("b.reports.test"))
+    with HttpsHosts(bench) as hosts:
+        for one, domain in ((reporter, "a"), (stranger, "b")):
+            one.sends(WAITS)
+            row = one.delivery(f"{domain}.reports.test")
+            equal(row["state"], "waiting", f"{row}")
+            found_in("certificate: ", row["reason"], "reason")
+        equal(hosts.posts, [], "posts")
+
+
+def posts_to_private_addresses(bench):
+    """Refused, unless report.allow_private lists them."""
+    publish(bench, {"a.reports.test": f"{HTTPS}/x"})
+    reporter = Reporter(bench, "private", report__allow_private=None).add(
+        outcome("a.reports.test"))
+    with HttpsHosts(bench) as hosts:
+        reporter.sends(WAITS)
+        found_in(r"non-global addresses.*report\.allow_private",
+                 reporter.delivery("a.reports.test")["reason"], "reason")
+        equal(hosts.posts, [], "posts")
+        reporter.configure(report__allow_private=OUR_INTERNET)
+        reporter.sends(FINE)
+        equal(hosts.paths(), ["/x"], "posts")
+
+
+SCENARIOS = [reports_go_the_whole_way, https_hosts_answer_as_they_like,
+             https_hosts_must_be_who_they_say, posts_to_private_addresses]
