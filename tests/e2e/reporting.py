@@ -191,13 +191,14 @@ class Reporter(Daemon):
             equal(row["state"], "delivered", f"{row}")
 
 
-def publish(bench, records):
-    """{domain below reports.test: its rua}; and where its https hosts are."""
+def publish(bench, records, *more):
+    """{domain below reports.test: its rua}; and where its https hosts are; more:
+    further records."""
     lines = [f"{name}. A {ADDRESS}" for name in (RUA, IMPOSTOR)]
     lines += [f'_smtp._tls.{name}. TXT "v=TLSRPTv1; rua={rua}"'
               for name, rua in records.items()]
     bench.internet.publish(dataclasses.replace(world.BY_NAME["reports"],
-                                               extra=tuple(lines)))
+                                               extra=(*lines, *more)))
 
 
 @dataclasses.dataclass
