@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import json
 import signal
 import sqlite3
 
@@ -9,13 +10,16 @@ import debian13
 import world
 from checks import equal, found_in
 from daemon import OUR_INTERNET
-from reporting import (CONTACT, FINE, LIMIT, MAILBOX, ORGANIZATION, RUA,
-                       SENDER, SUBMITTER, USAGE, WAITS, DkimKeys, HttpsHosts,
-                       Mail, Reporter, Sendmail, make_it_yesterday, publish,
-                       reported_day, verify_signatures)
+from reporting import (CONTACT, FINE, GIVEN_UP, LIMIT, MAILBOX, ORGANIZATION,
+                       RUA, SENDER, SUBMITTER, USAGE, WAITS, DkimKeys,
+                       HttpsHosts, Mail, Reporter, Sendmail, is_valid,
+                       make_it_yesterday, publish, reported_day,
+                       verify_signatures)
+from scenarios.disk import fill, small_disk
+from sender import TLSRPT_SOCKET
 from sessions import DatagramSessions, Session, fails
 from testnet import wait_for
-from tlsrpt import detail, outcome
+from tlsrpt import datagram, detail, outcome, send_datagrams
 
 HTTPS = f"https://{RUA}"
 GOOD, BAD = "told-good.test", "told-bad.test"
@@ -442,9 +446,216 @@ def serve_ends_after_what_is_under_way(bench):
         equal(hosts.paths(), ["/stall"], "posts")
 
 
+def slow_lookups_keep_no_report_back(bench):
+    """serve delivers what was built before a slow lookup ended, too."""
+    dead = "dead.reports.test"
+    publish(bench, {A: f"{HTTPS}/x"}, f"dead NS ns.{dead}.",
+            f"ns.{dead}. A {world.V4}85")  # nobody answers there
+    reporter = Reporter(bench, "slow-lookup").add(
+        outcome(A), outcome(dead, record=f"v=TLSRPTv1; rua={HTTPS}/dead"))
+    with HttpsHosts(bench) as hosts, reporter.start():
+        hosts.wait_posts(2)
+        equal(sorted(hosts.paths()), ["/dead", "/x"], "posts")
+        equal(reporter.stop(), 0, "exit status")
+
+
+def preview(bench):
+    """Shows what would be sent, as JSON and as mails; nothing is written."""
+    publish(bench, {A: f"{BY_MAIL},{HTTPS}/x", "b.reports.test": "ftp://x.test/"})
+    keys = DkimKeys(bench.internet.folder / "dkim")
+    keys.publish(bench)
+    reporter = Reporter(bench, "preview", **keys.settings()).add(
+        outcome(A), outcome(A, details=[detail("starttls-not-supported")]),
+        outcome("b.reports.test"))
+    words = ("preview", "--day", reporter.day)
+    shown = reporter.command(*words)
+    equal(shown.returncode, FINE, f"exit status of preview: {shown.stderr}")
+    reports = [json.loads(line) for line in shown.stdout.splitlines()]
+    for report in reports:
+        is_valid(report)
+    equal([policy_of(report)["summary"] for report in reports],
+          [{"total-successful-session-count": 1,
+            "total-failure-session-count": failed} for failed in (1, 0)],
+          "sessions")
+    found_in(rf"(?m)^{A}: 1 session fine, 1 failed\n  to {BY_MAIL}\n"
+             rf"  to {HTTPS}/x$", shown.stderr, "where it would go")
+    found_in(r"(?m)^b.reports.test: .*\n  wants no reports\n  refused: .*ftp:",
+             shown.stderr, "why it goes nowhere")
+    mail = reporter.command(*words, A, "--mail").stdout.encode()
+    equal(Mail.read(mail, A).report, reports[0], "the report in the mail")
+    equal(verify_signatures(mail), ["ed25519-sha256", "rsa-sha256"],
+          "signatures")
+    nothing = reporter.command(*words, "c.reports.test")
+    equal((nothing.returncode, nothing.stdout), (GIVEN_UP, ""), "a stranger")
+    found_in(f"no outcome of {reporter.day} at c.reports.test", nothing.stderr,
+             "a stranger")
+    assert not (reporter.spool.directory / "reports").exists(), \
+        "preview made a queue"
+
+
+def table(reporter):
+    """What `status` prints of A, and its exit code."""
+    status = reporter.command("status")
+    return status.stdout, status.returncode
+
+
+def operators_see_and_change_what_waits(bench):
+    """status, retry and drop, and their exit codes."""
+    publish(bench, {A: BY_MAIL})
+    sendmail = Sendmail(bench, "operators")
+    reporter = Reporter(bench, "operators",
+                        report__sendmail=sendmail.path).add(outcome(A))
+    none = reporter.command("status")
+    equal((none.returncode, none.stdout), (WAITS, ""), "status before all")
+    found_in("no day has been reported yet", none.stderr, "status before all")
+
+    sendmail.does("refuse")
+    found_in(f"{A}: waiting, to {BY_MAIL}: .*too busy today",
+             reporter.sends(WAITS).stderr, "send")
+    row = reporter.delivery(A)
+    short = row["report-id"][:12]
+    text, code = table(reporter)
+    found_in(rf"(?m)^DAY .*\n{reporter.day} +1 +1 +1 +0 +1 +0 +0\n\nID .*\n"
+             rf"{short} +{reporter.day} +{A} +waiting +1 +{row['next']} +"
+             rf"{BY_MAIL}\n  .*too busy today$", text, "the table")
+    equal(code, FINE, "exit status of status with what waits")
+
+    def change(command, expected, pattern):
+        changed = reporter.command(command, short)
+        equal(changed.returncode, expected, f"{command}: {changed.stderr}")
+        found_in(pattern, changed.stdout + changed.stderr, command)
+    change("drop", FINE, "^1 delivery dropped")
+    change("drop", GIVEN_UP, "nothing of it waits")
+    found_in(rf"(?m)^{short} .* dropped +1 ", table(reporter)[0], "the table")
+    sendmail.does("take")
+    reporter.sends(FINE)
+    equal(sendmail.mails(), [], "mails of what was dropped")
+    change("retry", FINE, "^1 delivery to be tried now")
+    reporter.sends(FINE)
+    equal(len(sendmail.mails()), 1, "mails")
+    change("retry", GIVEN_UP, "all of it was delivered")
+    text, code = table(reporter)
+    equal((code, short in text), (FINE, False), "status when all is delivered")
+    found_in(rf"{short} .* delivered ",
+             reporter.command("status", "--all").stdout, "status --all")
+    for words, expected, pattern in (
+            (("retry", "0" * 12), GIVEN_UP, "there is no report"),
+            (("drop", "0"), GIVEN_UP, "too short"),
+            (("retry",), USAGE, "needs one ID"),
+            (("resend",), USAGE, "commands are"),
+            (("send",), USAGE, "needs --day"),
+            (("send", "--day", "tomorrow"), USAGE, "--day cannot be"),
+            (("send", "--day", reporter.day, "--to", "root"), USAGE,
+             "--to cannot be"),
+            (("status", "--day", "2026-11-31"), USAGE, "--day cannot be")):
+        said = reporter.command(*words)
+        equal((said.returncode, said.stdout), (expected, ""), f"{words}")
+        found_in(pattern, said.stderr, f"{words}")
+
+
+def today_is_not_reported(bench):
+    """A day that has not ended is not sent, but shown, and to an address."""
+    publish(bench, {A: BY_MAIL})
+    sendmail = Sendmail(bench, "today")
+    reporter = Reporter(bench, "today", report__sendmail=sendmail.path)
+    reporter.day = "today"
+    today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+    with bench.daemon("today-policies",
+                      spool__directory=reporter.spool.directory):
+        send_datagrams(TLSRPT_SOCKET, datagram(A))
+        reporter.spool.wait(A)
+    found_in("has not ended", reporter.sends(USAGE).stderr, "send")
+    shown = reporter.command("preview", "--day", "today", A)
+    equal(policy_of(json.loads(shown.stdout))["summary"]
+          ["total-successful-session-count"], 1, f"sessions {shown.stderr}")
+    copy = reporter.sends(FINE, A, "--to", "me@told-good.test")
+    found_in("1 report sent to me@told-good.test", copy.stdout, "send --to")
+    equal(sendmail.arguments(), [f"-i -f {SENDER} -- me@told-good.test"],
+          "arguments")
+    report, = [Mail.read(mail, A).report for mail in sendmail.mails()]
+    found_in(f"^{today}T", report["date-range"]["start-datetime"], "its day")
+    assert not (reporter.spool.directory / "reports").exists(), \
+        "copies were recorded"
+
+
+def given_up(bench):
+    """What nobody takes for report.retry_for is given up; then exit code 1,
+    until it is retried."""
+    publish(bench, {A: BY_MAIL})
+    sendmail = Sendmail(bench, "given-up")
+    reporter = Reporter(bench, "given-up",
+                        report__sendmail=sendmail.path).add(outcome(A))
+    sendmail.does("refuse")
+    reporter.sends(WAITS)
+    # As if its first try had been long ago.
+    with contextlib.closing(sqlite3.connect(
+            reporter.spool.directory / "reports/reports.db")) as queue:
+        queue.execute("UPDATE deliveries SET first = first - 86400")
+        queue.commit()
+    found_in(f"{A}: given-up, to .*too busy", reporter.sends(GIVEN_UP).stderr,
+             "send")
+    text, code = table(reporter)
+    found_in(f"{A} +given-up +2 ", text, "the table")
+    equal(code, GIVEN_UP, "exit status of status")
+    sendmail.does("take")
+    report_id = reporter.delivery(A)["report-id"]
+    equal(reporter.command("retry", report_id).returncode, FINE, "retry")
+    reporter.sends(FINE)
+    equal((len(sendmail.mails()), table(reporter)[1]), (1, FINE), "in the end")
+
+
+def queue_without_room(bench):
+    """A full disk is named; with room again, the day is reported."""
+    publish(bench, {A: BY_MAIL})
+    sendmail = Sendmail(bench, "no-room")
+    folder = bench.internet.log / "no-room.queue"
+    reporter = Reporter(bench, "no-room", report__queue_directory=folder,
+                        report__sendmail=sendmail.path).add(outcome(A))
+    filler = folder / "filler"
+    with small_disk(folder):
+        for when in ("without a queue", "with a queue"):
+            fill(filler)
+            found_in(rf"postern-report: .*{folder}/reports.db.*: database or "
+                     "disk is full", reporter.sends(WAITS).stderr, when)
+            equal(sendmail.mails(), [], when)
+            filler.unlink()
+            reporter.command("send", "--day", "2020-01-01")  # makes the queue
+        reporter.sends(FINE)
+        equal(len(sendmail.mails()), 1, "mails")
+        equal(reporter.delivery(A)["attempts"], 1, "attempts")
+
+
+def no_room_to_write_down_a_delivery(bench):
+    """serve keeps in memory what was taken, until there is room: it is not
+    sent twice."""
+    publish(bench, {A: BY_MAIL})
+    sendmail = Sendmail(bench, "full-then")
+    folder = bench.internet.log / "full-then.queue"
+    reporter = Reporter(bench, "full-then", report__queue_directory=folder,
+                        report__sendmail=sendmail.path).add(outcome(A))
+    filler = folder / "filler"
+    sendmail.fills(filler)
+    with small_disk(folder), reporter.start():
+        wait_for(lambda: reporter.metric("postern_report_unwritten") == 1,
+                 LIMIT, "a delivery that cannot be written down")
+        found_in("level=error event=queue_trouble reason=.*disk is full",
+                 reporter.text(), "the log")
+        equal(reporter.delivery(A)["state"], "waiting", "state")
+        sendmail.does("take")
+        filler.unlink()
+        reporter.wait_delivered()
+        equal(reporter.metric("postern_report_unwritten"), 0, "unwritten")
+        equal((len(sendmail.mails()), reporter.delivery(A)["attempts"]), (1, 1),
+              "mails and attempts")
+        equal(reporter.stop(), 0, "exit status")
+
+
 SCENARIOS = [reports_go_the_whole_way, https_hosts_answer_as_they_like,
              https_hosts_must_be_who_they_say, posts_to_private_addresses,
              killed_while_it_mails, killed_while_it_posts,
              killed_at_every_step_of_a_day, serve_reports_the_day_before,
              serve_reloads, send_beside_serve, sends_at_once,
-             serve_ends_after_what_is_under_way]
+             serve_ends_after_what_is_under_way,
+             slow_lookups_keep_no_report_back, preview,
+             operators_see_and_change_what_waits, today_is_not_reported,
+             given_up, queue_without_room, no_room_to_write_down_a_delivery]
