@@ -120,7 +120,7 @@ class Daemon:
         return subprocess.run(
             [self.binary, *words, "--config", self.config],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            **options)
+            errors="backslashreplace", **options)
 
     def remembered(self, domain):
         """What `cache show` says of a domain; None where it is nothing."""

@@ -5,11 +5,13 @@ import datetime
 import json
 import signal
 import sqlite3
+import stat
 
 import debian13
 import world
-from checks import equal, found_in
+from checks import Skipped, equal, found_in
 from daemon import OUR_INTERNET
+from newer_postfix import ROOT
 from reporting import (CONTACT, FINE, GIVEN_UP, LIMIT, MAILBOX, ORGANIZATION,
                        RUA, SENDER, SUBMITTER, USAGE, WAITS, DkimKeys,
                        HttpsHosts, Mail, Reporter, Sendmail, is_valid,
@@ -22,6 +24,8 @@ from testnet import wait_for
 from tlsrpt import datagram, detail, outcome, send_datagrams
 
 HTTPS = f"https://{RUA}"
+BY_MAIL = f"mailto:{MAILBOX}"
+A = "a.reports.test"
 GOOD, BAD = "told-good.test", "told-bad.test"
 TOLD = [Session("told-good", "sts", "mx"),
         fails("told-bad", "sts", "certificate-host-mismatch", None)]
@@ -76,18 +80,19 @@ def is_told(report, domain, successful, failed):
            ] if failed else [], "details")
 
 
-def mails_that_arrived(bench, count):
-    """{domain: (the receiver's record, the mail)} of reports at MAILBOX."""
+def mails_that_arrived(bench, before, count):
+    """{domain: (the receiver's record, the mail)} of reports at MAILBOX, but for
+    the first."""
     def all_of_them():
-        records = bench.log.received(MAILBOX)
+        records = bench.log.received(MAILBOX)[before:]
         return len(records) >= count and records
     records = wait_for(all_of_them, LIMIT, f"{count} mails to {MAILBOX}")
     equal(len(records), count, "mails")
     found = {}
     for record in records:
         raw = (bench.internet.mail / record["file"]).read_bytes()
-        domain = found_in(rb"(?mi)^TLS-Report-Domain: (\S+)\r$".decode(),
-                          raw.decode(), "the mail")[1]
+        domain = found_in(r"(?m)^TLS-Report-Domain: (\S+)\r$", raw.decode(),
+                          "the mail")[1]
         found[domain] = record, raw
     return found
 
@@ -100,10 +105,11 @@ def reports_go_the_whole_way(bench):
     publish(bench, {})
     reporter = Reporter(bench, "told", spool__directory=spool.directory,
                         **keys.settings())
+    before = len(bench.log.received(MAILBOX))
     with bench.daemon("told-policies"), HttpsHosts(bench) as hosts:
         sent = reporter.sends(FINE)
         found_in("4 reports delivered, 0 waiting", sent.stdout, "send")
-        arrived = mails_that_arrived(bench, 2)
+        arrived = mails_that_arrived(bench, before, 2)
     equal(sent.stderr.count("level="), 0, "complaints: " + sent.stderr)
     equal(hosts.paths(), ["/told", "/told"], "posts")
     posts = {policy_of(post.report())["policy"]["policy-domain"]: post
@@ -127,6 +133,70 @@ def reports_go_the_whole_way(bench):
     with HttpsHosts(bench) as hosts:
         found_in("4 reports delivered", reporter.sends(FINE).stdout, "again")
         equal(hosts.posts, [], "posts")
+
+
+def reports_reach_those_whose_tls_fails(bench):
+    """By Postfix 3.10: TLS-Required: No; nor is that session told."""
+    root = debian13.cached()
+    if not root:
+        raise Skipped("no Debian 13's Postfix here")
+    domain = "sts-wrong-cert.test"
+    with DatagramSessions(bench, root, "despite-tls") as sessions:
+        sendmail = bench.internet.folder / "sendmail-debian13"
+        sendmail.write_text(f'#!/bin/sh\nexec chroot {ROOT} '
+                            '/usr/sbin/sendmail "$@"\n')
+        sendmail.chmod(0o755)
+        reporter = Reporter(bench, "despite-tls-report",
+                            report__sendmail=sendmail).add(outcome(domain))
+        reporter.sends(FINE)
+        delivery = sessions.wait(f"tls@{domain}")
+        equal(delivery.status, "sent", f"delivery: {delivery}")
+        mail, = bench.log.received(f"tls@{domain}")
+        Mail.read((bench.internet.mail / mail["file"]).read_bytes(), domain)
+        sessions.wait_written()
+        equal(sessions.daemon.spool.outcomes(domain), [], "outcomes")
+
+
+def own_mails_are_not_reported(bench):
+    """A domain that had nothing but mails of ours gets no report."""
+    publish(bench, {A: BY_MAIL})
+    sendmail = Sendmail(bench, "own-mails")
+    reporter = Reporter(bench, "own-mails",
+                        report__sendmail=sendmail.path).add(outcome(A))
+    reporter.sends(FINE)
+    equal(len(sendmail.mails()), 1, "mails")
+    # As if that mail had gone out on the day that is reported.
+    with contextlib.closing(sqlite3.connect(
+            reporter.spool.directory / "reports/reports.db")) as queue:
+        queue.execute("UPDATE mails SET day = ?", [reporter.day])
+        queue.execute("DELETE FROM days")
+        queue.commit()
+    reporter.add(outcome("reports.test"))
+    found_in("2 domains, 1 report wanted; .* 1 with mails of ours alone",
+             reporter.sends(FINE).stdout, "send")
+    equal(len(sendmail.mails()), 1, "mails")
+
+
+def spools_of_several_machines(bench):
+    """One report for all of them; without one of them, none."""
+    publish(bench, {A: BY_MAIL})
+    sendmail = Sendmail(bench, "machines")
+    other = Reporter(bench, "machines-other").add(outcome(A), outcome(A))
+    own = bench.internet.log / "machines.spool"
+    reporter = Reporter(bench, "machines", report__sendmail=sendmail.path,
+                        spool__directory=[own, other.spool.directory]).add(
+        outcome(A, details=[detail("starttls-not-supported")]))
+    away = other.spool.directory.with_suffix(".away")
+    other.spool.directory.rename(away)
+    found_in(f"cannot read {other.spool.directory}/outcomes",
+             reporter.sends(WAITS).stderr, "send")
+    equal(sendmail.mails(), [], "mails")
+    away.rename(other.spool.directory)
+    reporter.sends(FINE)
+    mail, = sendmail.mails()
+    equal(policy_of(Mail.read(mail, A).report)["summary"],
+          {"total-successful-session-count": 2,
+           "total-failure-session-count": 1}, "sessions")
 
 
 ANSWERS = ("fine", "moved", "busy", "endless", "endless-failure")
@@ -201,8 +271,6 @@ def posts_to_private_addresses(bench):
 
 # mode of Sendmail: how often the mail may have been taken in the end.
 KILLS = {"unread": (1,), "read": (1,), "taken": (2,), "ended": (1, 2)}
-A = "a.reports.test"
-BY_MAIL = f"mailto:{MAILBOX}"
 
 
 def end_all(reporter, by):
@@ -217,6 +285,16 @@ def end_all(reporter, by):
           {"delivered"}, "states")
 
 
+def to_be_tried(reporter):
+    """The day's only report is in the queue after a try that failed, and due:
+    serve does not wait before it delivers it. Returns its report-id."""
+    reporter.sends(WAITS)
+    report_id = reporter.delivery(A)["report-id"]
+    retried = reporter.command("retry", report_id)
+    equal(retried.returncode, FINE, f"exit status of retry ({retried.stderr})")
+    return report_id
+
+
 def killed_while_it_mails(bench):
     """kill -9 around sendmail: the mail is not lost; one that was taken before
     that was written down is sent again, the same."""
@@ -229,14 +307,11 @@ def killed_while_it_mails(bench):
                 bench, f"kill-{mode}-{by}", report__sendmail=sendmail.path,
                 **keys.settings()).add(outcome(A))
             sendmail.does("refuse")
-            reporter.sends(WAITS)
-            report_id = reporter.delivery(A)["report-id"]
+            report_id = to_be_tried(reporter)
             sendmail.does(mode)
             if by == "send":
                 reporter.process = reporter.begin()
             else:
-                retried = reporter.command("retry", report_id)
-                equal(retried.returncode, FINE, retried.stderr)
                 reporter.launch()
             status = reporter.process.wait(LIMIT)
             assert status == -signal.SIGKILL or (mode, by, status) == \
@@ -258,6 +333,7 @@ def killed_while_it_posts(bench):
     publish(bench, {A: f"{HTTPS}/stall"})
     for by in ("send", "serve"):
         reporter = Reporter(bench, f"kill-post-{by}").add(outcome(A))
+        report_id = to_be_tried(reporter)  # nobody listens
         with HttpsHosts(bench) as hosts:
             if by == "send":
                 reporter.process = reporter.begin()
@@ -266,13 +342,13 @@ def killed_while_it_posts(bench):
             assert hosts.stalled.wait(LIMIT), "no post"
             reporter.kill()
             row = reporter.delivery(A)
-            equal((row["state"], row["attempts"]), ("waiting", 0), f"{row}")
+            equal((row["state"], row["attempts"]), ("waiting", 1), f"{row}")
             hosts.let_go.set()
             end_all(reporter, by)
             reporter.sends(FINE)
             equal(len(hosts.posts), 2, f"posts by {by}")
             equal(hosts.posts[0].body, hosts.posts[1].body, "bytes")
-            equal(hosts.posts[0].report()["report-id"], row["report-id"], "id")
+            equal(hosts.posts[0].report()["report-id"], report_id, "id")
 
 
 MANY = 700  # domains: more than are put into the queue at once
@@ -435,6 +511,7 @@ def serve_ends_after_what_is_under_way(bench):
     """SIGTERM amid a POST: its end is waited for and written down."""
     publish(bench, {A: f"{HTTPS}/stall"})
     reporter = Reporter(bench, "ending").add(outcome(A))
+    to_be_tried(reporter)  # nobody listens
     with HttpsHosts(bench) as hosts, reporter.start():
         assert hosts.stalled.wait(LIMIT), "no post"
         reporter.process.terminate()
@@ -578,6 +655,50 @@ def today_is_not_reported(bench):
         "copies were recorded"
 
 
+def one_domain_first(bench):
+    """send of a domain, then of the day: that domain is not told twice."""
+    domains = [A, "b.reports.test"]
+    publish(bench, {domain: BY_MAIL for domain in domains})
+    sendmail = Sendmail(bench, "one-first")
+    reporter = Reporter(bench, "one-first", report__sendmail=sendmail.path)
+    reporter.add(*map(outcome, domains))
+    found_in("1 report delivered", reporter.sends(FINE, A).stdout, "send A")
+    equal(reporter.status()["days"][0].get("closed"), None, "the day")
+    # What comes later does not change what was told.
+    reporter.add(outcome(A))
+    found_in("2 reports delivered", reporter.sends(FINE).stdout, "send")
+    equal([row["successful"] for row in reporter.status()["deliveries"]],
+          [1, 1], "sessions")
+    equal(len(sendmail.mails()), 2, "mails")
+
+
+def serve_as_somebody_else(bench):
+    """With run.user, the queue is theirs, and root's key signs; the commands
+    of root's become them, too."""
+    publish(bench, {A: BY_MAIL})
+    keys = DkimKeys(bench.internet.folder / "dkim")
+    keys.publish(bench)
+    reporter = Reporter(bench, "as-nobody", run__user="nobody",
+                        **keys.settings()).add(outcome(A))
+    before = len(bench.log.received(MAILBOX))
+    with bench.daemon("as-nobody-policies"), reporter.start():
+        wait_for(lambda: len(bench.log.received(MAILBOX)) > before, LIMIT,
+                 "the mail")
+        reporter.wait_delivered()
+        equal(reporter.command("status").returncode, FINE, "status")
+        reporter.sends(FINE)
+        equal(reporter.stop(), 0, "exit status")
+    raw = (bench.internet.mail /
+           bench.log.received(MAILBOX)[-1]["file"]).read_bytes()
+    equal(verify_signatures(raw), ["ed25519-sha256", "rsa-sha256"],
+          "signatures")
+    files = list((reporter.spool.directory / "reports").iterdir())
+    assert files, "no queue"
+    equal({path.owner() for path in files}, {"nobody"}, f"owner of {files}")
+    equal({stat.S_IMODE(path.stat().st_mode) & 0o007 for path in files}, {0},
+          f"what others may do with {files}")
+
+
 def given_up(bench):
     """What nobody takes for report.retry_for is given up; then exit code 1,
     until it is retried."""
@@ -634,8 +755,11 @@ def no_room_to_write_down_a_delivery(bench):
     reporter = Reporter(bench, "full-then", report__queue_directory=folder,
                         report__sendmail=sendmail.path).add(outcome(A))
     filler = folder / "filler"
-    sendmail.fills(filler)
-    with small_disk(folder), reporter.start():
+    with small_disk(folder):
+        sendmail.does("refuse")
+        to_be_tried(reporter)
+        sendmail.fills(filler)
+        reporter.start()
         wait_for(lambda: reporter.metric("postern_report_unwritten") == 1,
                  LIMIT, "a delivery that cannot be written down")
         found_in("level=error event=queue_trouble reason=.*disk is full",
@@ -645,12 +769,14 @@ def no_room_to_write_down_a_delivery(bench):
         filler.unlink()
         reporter.wait_delivered()
         equal(reporter.metric("postern_report_unwritten"), 0, "unwritten")
-        equal((len(sendmail.mails()), reporter.delivery(A)["attempts"]), (1, 1),
+        equal((len(sendmail.mails()), reporter.delivery(A)["attempts"]), (1, 2),
               "mails and attempts")
         equal(reporter.stop(), 0, "exit status")
 
 
-SCENARIOS = [reports_go_the_whole_way, https_hosts_answer_as_they_like,
+SCENARIOS = [reports_go_the_whole_way, reports_reach_those_whose_tls_fails,
+             own_mails_are_not_reported, spools_of_several_machines,
+             https_hosts_answer_as_they_like,
              https_hosts_must_be_who_they_say, posts_to_private_addresses,
              killed_while_it_mails, killed_while_it_posts,
              killed_at_every_step_of_a_day, serve_reports_the_day_before,
@@ -658,4 +784,4 @@ SCENARIOS = [reports_go_the_whole_way, https_hosts_answer_as_they_like,
              serve_ends_after_what_is_under_way,
              slow_lookups_keep_no_report_back, preview,
              operators_see_and_change_what_waits, today_is_not_reported,
-             given_up, queue_without_room, no_room_to_write_down_a_delivery]
+             one_domain_first, serve_as_somebody_else, given_up, queue_without_room, no_room_to_write_down_a_delivery]
