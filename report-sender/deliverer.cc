@@ -7,6 +7,8 @@
 namespace postern {
 namespace {
 
+// Longer than a program waits for the queue.
+constexpr Seconds kOverlap{15};
 constexpr char kAttempts[] = "postern_report_deliveries_total";
 constexpr char kAttemptsHelp[] = "Attempts to deliver a report, by their end";
 
@@ -83,10 +85,10 @@ void Deliverer::Look() {
     unwritten_count_.Set(static_cast<double>(unwritten_.size()));
   }
   const WallTime now = world_.clock.WallNow();
-  // Once more from its beginning: another program may have its own idea of
-  // this second, and a clock may have been set back.
+  // Once more from a bit before: another program may have been kept waiting
+  // with its `now`, and a clock may have been set back.
   const WallTime from =
-      now < looked_until_ ? WallTime{} : looked_until_ - Seconds(2);
+      now < looked_until_ ? WallTime{} : looked_until_ - kOverlap;
   const auto due = world_.queue.Due(from, now);
   if (!due) return NoteTrouble(due.error());
   looked_until_ = now;

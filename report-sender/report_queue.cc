@@ -1,5 +1,6 @@
 #include "report-sender/report_queue.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -244,7 +245,8 @@ Status ReportQueue::Add(std::span<const NewReport> reports,
             .Bind(2, uri)
             .Bind(3, host)
             .Bind(4, std::holds_alternative<MailAddress>(to.destination))
-            .Bind(5, ToInt(to.not_before));
+            // Not before now: Due() is asked for what has come since.
+            .Bind(5, ToInt(std::max(to.not_before, now)));
         const Status destined = Run("write", delivery);
         if (!destined) return destined;
       }

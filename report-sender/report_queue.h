@@ -131,7 +131,8 @@ class ReportQueue {
   Result<bool> TakeDelivering();
 
   Result<bool> IsClosed(Day day);
-  // All or none; those that are there stay as they are.
+  // All or none; those that are there stay as they are. None is due before
+  // `now`.
   Status Add(std::span<const NewReport> reports, const Identity& identity,
              WallTime now);
   Status Close(const ClosedDay& day);

@@ -57,7 +57,12 @@ class Sender {
       : engine_(engine), request_(std::move(request)) {}
 
   Awaitable<void> Run(int* exit_code) {
-    const Status done = request_.to ? co_await SendCopies() : co_await Send();
+    // (g++ 12 destroys the results of "?:" around co_await twice.)
+    Status done = Done{};
+    if (request_.to)
+      done = co_await SendCopies();
+    else
+      done = co_await Send();
     if (!done)
       *exit_code = Complain(done.error().message, kTemporary);
     else if (!request_.to)

@@ -18,8 +18,9 @@ MAIL_LIMIT = 30  # seconds until Postfix has tried a message
 class Bench:
     """What a case works with."""
 
-    def __init__(self, binary):
+    def __init__(self, binary, reporter=None):
         self.binary = binary
+        self.reporter = reporter  # postern-report
         self.internet = Internet.running()
         self.log = MailLog(self.internet.log)
         self.sent = 0
@@ -45,16 +46,22 @@ class Bench:
         return self.wait(self.send(domain))
 
 
+def program(path, option):
+    """The whole path of a program; without it, ends and names the option."""
+    path = pathlib.Path(path).resolve()
+    if not os.access(path, os.X_OK):
+        print(f"no program {path}: build it, or say {option} PATH",
+              file=sys.stderr)
+        sys.exit(2)
+    return path
+
+
 def enter(script, binary, logs=None):
     """The checked path of the binary, inside the test internet.
 
     Outside of it, starts one that runs the script again, and does not return.
     """
-    binary = pathlib.Path(binary).resolve()
-    if not os.access(binary, os.X_OK):
-        print(f"no program {binary}: build it, or say --daemon PATH",
-              file=sys.stderr)
-        sys.exit(2)
+    binary = program(binary, "--daemon")
     if "TESTNET_DIR" not in os.environ:
         internet = str(HERE / "internet")
         options = ["--logs", logs] if logs else []

@@ -18,6 +18,8 @@ STOP_LIMIT = 15  # answer_timeout, and some
 ASK_LIMIT = 20
 RELOAD_LIMIT = 10
 METRICS = "127.0.0.1:9474"
+REPORT_METRICS = "127.0.0.1:9475"
+OUR_INTERNET = f"{world.V4}0/24,{world.V6}/32"
 
 
 def settings(ca, overrides):
@@ -34,7 +36,7 @@ def settings(ca, overrides):
         "dns.server": "127.0.0.1",
         "sts.ca_file": ca,
         "sts.port": "443",
-        "sts.allow_private": f"{world.V4}0/24,{world.V6}/32",
+        "sts.allow_private": OUR_INTERNET,
         "log.level": "debug",
         **overrides}
     return {key: v for key, v in values.items() if v is not None}
@@ -59,6 +61,8 @@ class Daemon:
     to NAME.cache and its spool to NAME.spool, all in the folder of logs.
     Overrides are settings, section__key=value.
     """
+
+    metrics = METRICS
 
     def __init__(self, binary, name, log_folder, ca, **overrides):
         self.binary = binary
@@ -116,7 +120,7 @@ class Daemon:
         return subprocess.run(
             [self.binary, *words, "--config", self.config],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            **options)
+            errors="backslashreplace", **options)
 
     def remembered(self, domain):
         """What `cache show` says of a domain; None where it is nothing."""
@@ -128,7 +132,7 @@ class Daemon:
 
     def metric(self, name):
         """The value of NAME or NAME{label="..."}; 0 where there is none."""
-        with urllib.request.urlopen(f"http://{METRICS}/metrics",
+        with urllib.request.urlopen(f"http://{self.metrics}/metrics",
                                     timeout=ASK_LIMIT) as response:
             for line in response.read().decode().splitlines():
                 if line.startswith(name + " "):

@@ -36,6 +36,8 @@ class NewerPostfix:
         self.ca = ca
 
     def start(self):
+        if ROOT.exists():  # it runs
+            return self
         self.mount()
         self.configure_all()
         with open(self.log_folder / "postfix-start-debian13.log", "wb") as log:

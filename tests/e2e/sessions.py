@@ -68,7 +68,8 @@ class Session:
                 line for line in domain.policy_text().splitlines()
                 if not re.search("[{}]", line)],
                 "mx_host": list(domain.sts.mx)}
-        return outcome(domain.fqdn, self.policy, details=details, **members)
+        return outcome(domain.fqdn, self.policy, details=details,
+                       record=domain.tlsrpt, **members)
 
 
 def fails(domain, policy, *failure, **options):
@@ -219,12 +220,12 @@ class DatagramSessions(Sessions):
 
     source = "postfix"
 
-    def __init__(self, bench, root):
+    def __init__(self, bench, root, name="debian13"):
         internet = bench.internet
         self.postfix = NewerPostfix(root, internet.log,
                                     internet.certificates.ca).start()
         daemon = bench.daemon(
-            "debian13", policy__listen=f"unix:{SOCKET}",
+            name, policy__listen=f"unix:{SOCKET}",
             tlsrpt__listen=f"unix:{TLSRPT_SOCKET}",
             policy__socket_mode="0666")  # the group's number differs in there
         super().__init__(daemon, MailLog(internet.log, MAILLOG))

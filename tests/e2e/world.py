@@ -270,6 +270,16 @@ DOMAINS = [
                          "other: a, servername=evil.test\r\n")),
     Domain("txt-two", "two _mta-sts records", hosts=one(smtp="wrong-name"),
            sts=Sts(txt=("v=STSv1; id=1", "v=STSv1; id=2"))),
+    # --- whom postern-report tells ------------------------------------------
+    Domain("reporter", "its name in reports, which it signs", tlsrpt=""),
+    Domain("reports", "takes reports, also for others", hosts=one()),
+    Domain("told-good", "enforce, all is well", hosts=one(), sts=Sts(),
+           tlsrpt="v=TLSRPTv1; rua=mailto:tls@reports.test,"
+                  "https://rua.reports.test/told"),
+    Domain("told-bad", "enforce, MX certificate of another name",
+           hosts=one(smtp="wrong-name"), sts=Sts(),
+           tlsrpt="v=TLSRPTv1;rua=https://rua.reports.test/told, "
+                  "mailto:tls@reports.test;"),
     # --- both --------------------------------------------------------------
     Domain("both", "enforce, both fit", "signed", one(tlsa=MATCH),
            sts=Sts()),

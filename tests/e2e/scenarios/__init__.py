@@ -6,9 +6,9 @@ Skipped where it cannot run.
 """
 
 from . import (administration, answers, blocking, configuration, disk, memory,
-               milter, outcomes, processes, resolvers, service)
+               milter, outcomes, processes, reports, resolvers, service)
 
 SUBJECTS = (answers, processes, resolvers, memory, disk, administration,
-            configuration, service, milter, outcomes, blocking)
+            configuration, service, milter, outcomes, blocking, reports)
 SCENARIOS = [scenario for subject in SUBJECTS
              for scenario in subject.SCENARIOS]
