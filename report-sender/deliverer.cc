@@ -1,14 +1,20 @@
 #include "report-sender/deliverer.h"
 
+#include <algorithm>
+#include <exception>
 #include <utility>
+
+#include <boost/asio/post.hpp>
 
 #include "report-sender/schedule.h"
 
 namespace postern {
 namespace {
 
-// Longer than a program waits for the queue.
+// Longer than a program waits for the queue. What takes longer still is found
+// by the look at all.
 constexpr Seconds kOverlap{15};
+constexpr Seconds kLookAtAll{60};
 constexpr char kAttempts[] = "postern_report_deliveries_total";
 constexpr char kAttemptsHelp[] = "Attempts to deliver a report, by their end";
 
@@ -71,82 +77,116 @@ Deliverer::Deliverer(World world, Settings settings)
   mails_.limit = mails_.limit_of_host = settings_.mails;
   posts_.limit = settings_.posts;
   posts_.limit_of_host = settings_.posts_to_host;
+  retries_.limit = settings_.retries;
+  retries_.limit_of_host = 1;
+}
+
+Deliverer::Lane& Deliverer::LaneOf(const DueDelivery& due) {
+  if (due.by_mail) return mails_;
+  return due.was_tried ? retries_ : posts_;
 }
 
 size_t Deliverer::under_way() const {
-  return mails_.running + posts_.running + unwritten_.size();
+  return mails_.running + posts_.running + retries_.running + unwritten_.size();
 }
 
 void Deliverer::Look() {
-  for (auto one = unwritten_.begin(); one != unwritten_.end();) {
-    if (!Write(one->parcel, one->settlement)) return;
-    known_.erase(one->parcel.number);
-    one = unwritten_.erase(one);
-    unwritten_count_.Set(static_cast<double>(unwritten_.size()));
-  }
+  Write();
+  if (failing_) return;
   const WallTime now = world_.clock.WallNow();
   // Once more from a bit before: another program may have been kept waiting
-  // with its `now`, and a clock may have been set back.
-  const WallTime from =
-      now < looked_until_ ? WallTime{} : looked_until_ - kOverlap;
+  // with its `now`. All of them, where the clock was set back.
+  WallTime from = looked_until_ - kOverlap;
+  if (now < looked_until_ || world_.clock.Now() >= look_at_all_) {
+    from = {};
+    look_at_all_ = world_.clock.Now() + kLookAtAll;
+  }
   const auto due = world_.queue.Due(from, now);
   if (!due) return NoteTrouble(due.error());
   looked_until_ = now;
   for (const DueDelivery& one : *due)
-    if (known_.insert(one.number).second) LaneOf(one.by_mail).Add(one);
+    if (known_.insert(one.number).second) LaneOf(one).Add(one);
   Start();
 }
 
 void Deliverer::Start() {
-  for (const bool by_mail : {true, false}) {
-    while (!stopping_) {
-      auto due = LaneOf(by_mail).Take();
+  for (Lane* lane : {&mails_, &posts_, &retries_}) {
+    while (!stopping_ && !failing_) {
+      auto due = lane->Take();
       if (!due) break;
-      due->by_mail = by_mail;
-      Spawn(world_.executor, Attempt(std::move(*due)));
+      Spawn(world_.executor, Attempt(*lane, std::move(*due)));
     }
   }
 }
 
-Awaitable<void> Deliverer::Attempt(DueDelivery due) {
-  // However it ends, its place is free.
+Awaitable<void> Deliverer::Attempt(Lane& lane, DueDelivery due) {
+  // However it ends, its place is free. What was not tried is looked for again.
   struct Leave {
     Deliverer& deliverer;
+    Lane& lane;
     const DueDelivery& due;
-    bool written = true;
+    bool has_ended = false;
     ~Leave() {
-      deliverer.LaneOf(due.by_mail).Leave(due.host);
-      if (written) deliverer.known_.erase(due.number);
-      deliverer.Start();
+      lane.Leave(due.host);
+      if (!has_ended) deliverer.known_.erase(due.number);
+      deliverer.WriteSoon();
     }
   };
-  Leave leave{*this, due};
+  Leave leave{*this, lane, due};
+  // Not inside of whoever started it: one that fails at once starts the next.
+  co_await boost::asio::post(world_.executor, boost::asio::use_awaitable);
   const auto parcel = world_.queue.Load(due.number);
-  if (!parcel) {
-    NoteTrouble(parcel.error());
-    looked_until_ = {};  // so that it is found again
-    co_return;
+  if (!parcel) NoteTrouble(parcel.error());
+  if (!parcel || !*parcel) co_return;  // or dropped meanwhile
+  EndedAttempt attempt{**parcel, {}};
+  attempt.parcel.text.clear();
+  attempt.parcel.gzip.clear();
+  unwritten_.reserve(known_.size());  // what was accepted must not get lost
+  Parcel whole = **parcel;
+  const Handover handover = co_await HandOver(std::move(whole));
+  attempt.settlement = SettlementOf(
+      attempt.parcel, handover, world_.clock.WallNow(), settings_.retry_for);
+  unwritten_.push_back(std::move(attempt));
+  leave.has_ended = true;
+  Count(unwritten_.back().parcel, unwritten_.back().settlement);
+}
+
+// What it throws is no end of an attempt that nobody hears of.
+Awaitable<Handover> Deliverer::HandOver(Parcel parcel) {
+  Handover handover;
+  try {
+    handover = co_await world_.transport.Deliver(std::move(parcel));
+  } catch (const std::exception& error) {
+    handover.reason = error.what();
   }
-  if (!*parcel) co_return;  // dropped meanwhile
-  const Parcel& loaded = **parcel;
-  Parcel copy = loaded;
-  const Handover handover = co_await world_.transport.Deliver(std::move(copy));
-  const Settlement settlement = SettlementOf(
-      loaded, handover, world_.clock.WallNow(), settings_.retry_for);
-  Count(loaded, settlement);
-  if (Write(loaded, settlement)) co_return;
-  leave.written = false;
-  unwritten_.push_back({loaded, settlement});
+  co_return handover;
+}
+
+// With all that ends in this turn of the loop; and then the next may start.
+void Deliverer::WriteSoon() {
+  if (std::exchange(writes_soon_, true)) return;
+  boost::asio::post(world_.executor, [this] {
+    writes_soon_ = false;
+    Write();
+    Start();
+  });
+}
+
+void Deliverer::Write() {
+  if (!unwritten_.empty()) {
+    const Status written = world_.queue.Settle(unwritten_);
+    failing_ = !written;
+    if (!written) NoteTrouble(written.error());
+    for (const EndedAttempt& one : unwritten_)
+      if (written) known_.erase(one.parcel.number);
+    if (written) unwritten_.clear();
+  }
   unwritten_count_.Set(static_cast<double>(unwritten_.size()));
 }
 
-bool Deliverer::Write(const Parcel& parcel, const Settlement& settlement) {
-  const Status written = world_.queue.Settle(parcel, settlement);
-  if (!written) NoteTrouble(written.error());
-  return written.has_value();
-}
-
 void Deliverer::Count(const Parcel& parcel, const Settlement& settlement) {
+  uint64_t suppressed = 0;
+  const SteadyTime now = world_.clock.Now();
   const std::string id =
       ReportId(parcel.day, parcel.domain, parcel.identity.submitter);
   const std::string to = DestinationUri(parcel.destination);
@@ -163,22 +203,33 @@ void Deliverer::Count(const Parcel& parcel, const Settlement& settlement) {
     case DeliveryState::kGivenUp:
       ++totals_.given_up;
       given_up_.Increment();
+      if (!given_up_log_.Allow(now, &suppressed)) return;
       Log(LogLevel::kWarn, "report_given_up",
           {{"domain", parcel.domain},
            {"to", to},
            {"id", id},
            {"attempts", parcel.attempts + 1},
+           {"reason", settlement.reason},
+           {"suppressed", suppressed}});
+      return;
+    case DeliveryState::kDropped:
+      Log(LogLevel::kInfo, "report_dropped",
+          {{"domain", parcel.domain},
+           {"to", to},
+           {"id", id},
            {"reason", settlement.reason}});
       return;
-    default:
+    case DeliveryState::kWaiting:
       ++totals_.failed;
       failed_.Increment();
+      if (!deferred_log_.Allow(now, &suppressed)) return;
       Log(LogLevel::kInfo, "report_deferred",
           {{"domain", parcel.domain},
            {"to", to},
            {"id", id},
            {"again", settlement.again ? FormatUtc(*settlement.again) : "-"},
-           {"reason", settlement.reason}});
+           {"reason", settlement.reason},
+           {"suppressed", suppressed}});
   }
 }
 

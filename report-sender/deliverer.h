@@ -1,19 +1,21 @@
 // Deliverer: takes what is due from the queue and sees it to where it goes.
 //
-// Mails and posts have lanes of their own. In each, hosts take turns, so that
-// one that is asked for a thousand reports does not keep another waiting; a
-// host gets a few posts at a time; and enough may be under way that thousands
-// of dead ones do not delay the living.
+// Mails, posts, and posts that have failed before have lanes of their own. In
+// each, hosts take turns, so that one that is asked for a thousand reports does
+// not keep another waiting; a host gets a few posts at a time; and enough may
+// be under way that thousands of dead ones do not delay the living.
 //
-// Contract: loop thread only; the queue's calls block it shortly. An attempt
-// whose end cannot be written (a full disk) is not made again by this process:
-// its end is kept, and written when that is possible.
+// Attempts that end together are written together. What cannot be written (a
+// full disk) is kept and not tried again by this process; nothing new is begun
+// until it is written.
+//
+// Contract: loop thread only; the queue's calls block it shortly.
 #pragma once
 
 #include <deque>
-#include <list>
 #include <map>
 #include <string>
+#include <vector>
 
 #include <boost/unordered/unordered_flat_set.hpp>
 
@@ -41,6 +43,7 @@ class Deliverer {
     size_t mails = 8;  // at once
     size_t posts = 1000;
     size_t posts_to_host = 2;
+    size_t retries = 300;  // of posts, one to a host
   };
   Deliverer(World world, Settings settings);
 
@@ -51,9 +54,7 @@ class Deliverer {
   void Look();
   // Starts no more.
   void Stop() { stopping_ = true; }
-  // Attempts under way, or waiting for their turn, or not yet written.
-  size_t busy() const { return known_.size(); }
-  // Of these, those under way, or not yet written.
+  // Attempts under way, or not yet written.
   size_t under_way() const;
 
   struct Totals {
@@ -81,16 +82,12 @@ class Deliverer {
     void Leave(const std::string& host);
     void QueueUp(const std::string& name, const Host& host);
   };
-  struct Unwritten {
-    Parcel parcel;
-    Settlement settlement;
-  };
-
-  Lane& LaneOf(bool by_mail) { return by_mail ? mails_ : posts_; }
+  Lane& LaneOf(const DueDelivery& due);
   void Start();
-  Awaitable<void> Attempt(DueDelivery due);
-  // False: it could not be written.
-  bool Write(const Parcel& parcel, const Settlement& settlement);
+  Awaitable<void> Attempt(Lane& lane, DueDelivery due);
+  Awaitable<Handover> HandOver(Parcel parcel);
+  void WriteSoon();
+  void Write();
   void Count(const Parcel& parcel, const Settlement& settlement);
   void NoteTrouble(const Error& error);
 
@@ -98,12 +95,19 @@ class Deliverer {
   Settings settings_;
   Lane mails_;
   Lane posts_;
+  Lane retries_;
   bool stopping_ = false;
   WallTime looked_until_{};
-  boost::unordered_flat_set<int64_t> known_;  // deliveries, by number
-  std::list<Unwritten> unwritten_;
+  SteadyTime look_at_all_{};
+  // Deliveries that wait for their turn, are under way or not yet written.
+  boost::unordered_flat_set<int64_t> known_;
+  std::vector<EndedAttempt> unwritten_;
+  bool writes_soon_ = false;
+  bool failing_ = false;  // what has ended cannot be written
   Totals totals_;
   LogLimiter trouble_log_{1};
+  LogLimiter deferred_log_{60};
+  LogLimiter given_up_log_{60};
   prometheus::Counter& delivered_by_mail_;
   prometheus::Counter& delivered_by_post_;
   prometheus::Counter& failed_;

@@ -1,5 +1,6 @@
 #include "report-sender/handover.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/host_addresses.h"
@@ -19,9 +20,15 @@ constexpr Seconds kPostTimeout{60};
 constexpr size_t kMaxAnswer = 64 * 1024;
 constexpr size_t kMaxReason = 300;
 constexpr uint64_t kMaxRetryAfter = 7 * 86400;
+// Of a host's, each for kConnectTimeout: a place is not held for longer.
+constexpr size_t kMaxAddresses = 3;
 
 Handover Refused(const std::string& reason) {
-  return {false, Printable(reason, kMaxReason), std::nullopt};
+  return {.reason = Printable(reason, kMaxReason)};
+}
+
+Awaitable<Handover> Unwanted(std::string reason) {
+  co_return Handover{.unwanted = true, .reason = std::move(reason)};
 }
 
 }  // namespace
@@ -40,7 +47,8 @@ std::string MailOf(const Parcel& parcel) {
 
 Handover JudgePost(const HttpsResponse& response) {
   // RFC 8460 section 5.4. What comes behind the status does not matter.
-  if (response.status >= 200 && response.status < 300) return {true, "", {}};
+  if (response.status >= 200 && response.status < 300)
+    return {.accepted = true};
   if (response.failure != HttpsFailure::kNone) return Refused(response.detail);
   Handover refused =
       Refused("the server answered " + std::to_string(response.status) +
@@ -54,6 +62,12 @@ Handover JudgePost(const HttpsResponse& response) {
 }
 
 Awaitable<Handover> RealTransport::Deliver(Parcel parcel) {
+  // Also where it was queued before the operator said so.
+  if (configuration_->suppressions.HasDestination(
+          parcel.destination, DayOf(world_.clock.WallNow())) ||
+      configuration_->suppressions.HasDomain(parcel.domain,
+                                             DayOf(world_.clock.WallNow())))
+    return Unwanted("suppressed (report.suppress)");
   if (std::holds_alternative<MailAddress>(parcel.destination))
     return Mail(std::move(parcel), configuration_);
   return Post(std::move(parcel), configuration_);
@@ -70,7 +84,8 @@ Awaitable<Handover> RealTransport::Mail(Parcel parcel,
                     std::get<MailAddress>(parcel.destination).address, *mail};
   SendmailResult result =
       co_await RunSendmail(world_.executor, std::move(call), kSendmailPatience);
-  co_return Handover{result.accepted, std::move(result.reason), std::nullopt};
+  co_return Handover{.accepted = result.accepted,
+                     .reason = std::move(result.reason)};
 }
 
 Awaitable<Handover> RealTransport::Post(Parcel parcel,
@@ -87,7 +102,9 @@ Awaitable<Handover> RealTransport::Post(Parcel parcel,
   if (addresses.usable.empty()) co_return Refused(addresses.problem);
   const SteadyTime deadline = world_.clock.Now() + kPostTimeout;
   HttpsResponse response;
-  for (const IpAddress& address : addresses.usable) {
+  const size_t tries = std::min(addresses.usable.size(), kMaxAddresses);
+  for (size_t i = 0; i < tries; ++i) {
+    const IpAddress& address = addresses.usable[i];
     HttpsRequest post;
     post.host = url.host;
     post.address = address;

@@ -23,6 +23,8 @@ constexpr int kBusyTimeoutMs = 10000;
 constexpr int64_t kApplicationId = 0x504f5352;  // "POSR"
 constexpr int64_t kVersion = 1;
 constexpr size_t kMinIdPrefix = 6;
+// Further than anything is put off: a clock was wrong when it was written.
+constexpr Seconds kFar{9 * 86400};
 
 // Times are seconds since 1970 (UTC), days "2026-11-22".
 constexpr char kSchema[] = R"(
@@ -40,7 +42,8 @@ CREATE TABLE reports(
   identity INTEGER NOT NULL REFERENCES identities, day TEXT NOT NULL,
   domain TEXT NOT NULL, successful INTEGER NOT NULL, failed INTEGER NOT NULL,
   date INTEGER NOT NULL, text TEXT, gzip BLOB);
-CREATE INDEX reports_of_day ON reports(day, domain);
+-- By whatever name we reported: a domain is told of a day once.
+CREATE UNIQUE INDEX reports_of_day ON reports(day, domain);
 -- state: 0 waiting, 1 delivered, 2 given up, 3 dropped.
 CREATE TABLE deliveries(
   number INTEGER PRIMARY KEY,
@@ -158,13 +161,22 @@ Status ReportQueue::Run(const std::string& doing, Statement& statement) const {
 
 template <class Work>
 Status ReportQueue::Transact(const std::string& doing, Work work) {
+  // Also where `work` throws.
+  struct RollBack {
+    sqlite3* db;
+    bool committed = false;
+    ~RollBack() {
+      if (!committed) sqlite::Execute(db, "ROLLBACK");
+    }
+  };
   if (sqlite::Execute(db_.get(), "BEGIN IMMEDIATE") != SQLITE_OK)
     return Failed(doing);
-  Status done = work();
-  if (done && sqlite::Execute(db_.get(), "COMMIT") != SQLITE_OK)
-    done = Failed(doing);
-  if (!done) sqlite::Execute(db_.get(), "ROLLBACK");
-  return done;
+  RollBack roll_back{db_.get()};
+  const Status done = work();
+  if (!done) return done;
+  roll_back.committed = sqlite::Execute(db_.get(), "COMMIT") == SQLITE_OK;
+  if (!roll_back.committed) return Failed(doing);
+  return Done{};
 }
 
 Result<bool> ReportQueue::TakeDelivering() {
@@ -280,11 +292,13 @@ Result<uint64_t> ReportQueue::MailsTo(const std::string& domain, Day day) {
 Result<std::vector<DueDelivery>> ReportQueue::Due(WallTime after,
                                                   WallTime until) {
   Statement row(db_.get(),
-                "SELECT number, host, by_mail FROM deliveries WHERE state = 0"
-                " AND next BETWEEN ? AND ? ORDER BY next");
-  row.Bind(1, ToInt(after)).Bind(2, ToInt(until));
+                "SELECT number, host, by_mail, attempts FROM deliveries"
+                " WHERE state = 0 AND (next BETWEEN ? AND ? OR next > ?)"
+                " ORDER BY next");
+  row.Bind(1, ToInt(after)).Bind(2, ToInt(until)).Bind(3, ToInt(until + kFar));
   std::vector<DueDelivery> due;
-  while (row.Step()) due.push_back({row.Int(0), row.Text(1), row.Int(2) != 0});
+  while (row.Step())
+    due.push_back({row.Int(0), row.Text(1), row.Int(2) != 0, row.Int(3) > 0});
   if (row.failed()) return Failed("read");
   return due;
 }
@@ -319,41 +333,49 @@ Result<std::optional<Parcel>> ReportQueue::Load(int64_t number) {
   return std::optional(std::move(parcel));
 }
 
-Status ReportQueue::Settle(const Parcel& parcel, const Settlement& settlement) {
+Status ReportQueue::Settle(std::span<const EndedAttempt> attempts) {
   return Transact("write", [&]() -> Status {
-    // What the operator dropped meanwhile stays dropped, unless it arrived.
-    Statement row(db_.get(),
-                  "UPDATE deliveries SET state = ?1, attempts = attempts + 1,"
-                  " first = coalesce(first, ?2), next = ?3, finished = ?4,"
-                  " reason = ?5 WHERE number = ?6 AND (state = 0 OR ?1 = 1)");
-    const bool waits = settlement.state == DeliveryState::kWaiting;
-    row.Bind(1, static_cast<int64_t>(settlement.state))
-        .Bind(2, ToInt(settlement.at))
-        .Bind(5, settlement.reason)
-        .Bind(6, parcel.number);
-    if (waits)
-      row.Bind(3, ToInt(settlement.again.value_or(settlement.at))).BindNull(4);
-    else
-      row.BindNull(3).Bind(4, ToInt(settlement.at));
-    const Status settled = Run("write", row);
-    if (!settled || settlement.state != DeliveryState::kDelivered)
-      return settled;
-    // What nobody will ask for any more.
-    Statement clear(db_.get(),
-                    "UPDATE reports SET text = NULL, gzip = NULL WHERE number ="
-                    " (SELECT report FROM deliveries WHERE number = ?1) AND NOT"
-                    " EXISTS (SELECT 1 FROM deliveries WHERE report ="
-                    " reports.number AND state != 1)");
-    const Status cleared = Run("write", clear.Bind(1, parcel.number));
-    const auto* mail = std::get_if<MailAddress>(&parcel.destination);
-    if (!cleared || !mail) return cleared;
-    const std::string host = HostOf(parcel.destination);
-    const std::string day = FormatDay(DayOf(settlement.at));
-    Statement count(db_.get(),
-                    "INSERT INTO mails VALUES(?, ?, 1) ON CONFLICT DO UPDATE"
-                    " SET mails = mails + 1");
-    return Run("write", count.Bind(1, day).Bind(2, host));
+    for (const auto& [parcel, settlement] : attempts) {
+      const Status settled = SettleOne(parcel, settlement);
+      if (!settled) return settled;
+    }
+    return Done{};
   });
+}
+
+Status ReportQueue::SettleOne(const Parcel& parcel,
+                              const Settlement& settlement) {
+  // What the operator dropped meanwhile stays dropped, unless it arrived.
+  Statement row(db_.get(),
+                "UPDATE deliveries SET state = ?1, attempts = attempts + 1,"
+                " first = coalesce(first, ?2), next = ?3, finished = ?4,"
+                " reason = ?5 WHERE number = ?6 AND (state = 0 OR ?1 = 1)");
+  const bool waits = settlement.state == DeliveryState::kWaiting;
+  row.Bind(1, static_cast<int64_t>(settlement.state))
+      .Bind(2, ToInt(settlement.at))
+      .Bind(5, settlement.reason)
+      .Bind(6, parcel.number);
+  if (waits)
+    row.Bind(3, ToInt(settlement.again.value_or(settlement.at))).BindNull(4);
+  else
+    row.BindNull(3).Bind(4, ToInt(settlement.at));
+  const Status settled = Run("write", row);
+  if (!settled || settlement.state != DeliveryState::kDelivered) return settled;
+  // What nobody will ask for any more.
+  Statement clear(db_.get(),
+                  "UPDATE reports SET text = NULL, gzip = NULL WHERE number ="
+                  " (SELECT report FROM deliveries WHERE number = ?1) AND NOT"
+                  " EXISTS (SELECT 1 FROM deliveries WHERE report ="
+                  " reports.number AND state != 1)");
+  const Status cleared = Run("write", clear.Bind(1, parcel.number));
+  const auto* mail = std::get_if<MailAddress>(&parcel.destination);
+  if (!cleared || !mail) return cleared;
+  const std::string host = HostOf(parcel.destination);
+  const std::string day = FormatDay(DayOf(settlement.at));
+  Statement count(db_.get(),
+                  "INSERT INTO mails VALUES(?, ?, 1) ON CONFLICT DO UPDATE"
+                  " SET mails = mails + 1");
+  return Run("write", count.Bind(1, day).Bind(2, host));
 }
 
 Result<uint64_t> ReportQueue::Hasten(Day day, const std::string& domain,
@@ -393,9 +415,10 @@ Result<int64_t> ReportQueue::ReportNumber(const std::string& id) {
 Result<uint64_t> ReportQueue::Retry(const std::string& id, WallTime now) {
   const auto report = ReportNumber(id);
   if (!report) return report.error();
-  Statement row(db_.get(),
-                "UPDATE deliveries SET state = 0, first = NULL, finished ="
-                " NULL, next = ?1 WHERE report = ?2 AND state != 1");
+  Statement row(
+      db_.get(),
+      "UPDATE deliveries SET state = 0, attempts = 0, first = NULL, finished ="
+      " NULL, next = ?1 WHERE report = ?2 AND state != 1");
   const Status done = Run("write", row.Bind(1, ToInt(now)).Bind(2, *report));
   if (!done) return done.error();
   return static_cast<uint64_t>(sqlite3_changes64(db_.get()));

@@ -71,6 +71,7 @@ struct DueDelivery {
   int64_t number = 0;
   std::string host;  // of the destination: what limits are for
   bool by_mail = false;
+  bool was_tried = false;
 };
 
 // All that it takes to deliver.
@@ -93,6 +94,12 @@ struct Settlement {
   WallTime at;                    // of the attempt
   std::optional<WallTime> again;  // kWaiting: when
   std::string reason;             // why not delivered
+};
+
+// An attempt that has ended. Of the parcel, text and gzip do not matter.
+struct EndedAttempt {
+  Parcel parcel;
+  Settlement settlement;
 };
 
 // For people: `status`.
@@ -139,11 +146,13 @@ class ReportQueue {
   // Mails of ours handed over on `day` to addresses at `domain`.
   Result<uint64_t> MailsTo(const std::string& domain, Day day);
 
-  // Deliveries whose time came between the two, both included.
+  // Deliveries whose time came between the two, both included; also those whose
+  // time is further off than it could be.
   Result<std::vector<DueDelivery>> Due(WallTime after, WallTime until);
   // nullopt: it waits no longer.
   Result<std::optional<Parcel>> Load(int64_t number);
-  Status Settle(const Parcel& parcel, const Settlement& settlement);
+  // All or none.
+  Status Settle(std::span<const EndedAttempt> attempts);
 
   // By the operator's word. Returns how many deliveries it changed.
   // What waits of `day`, of `domain` or all (""), is due now.
@@ -160,7 +169,8 @@ class ReportQueue {
   Result<uint64_t> Waiting();
   Result<uint64_t> Overdue(Day day, const std::string& domain, WallTime now);
 
-  // Forgets days before `day`, and what of them was delivered or not.
+  // Forgets the reports of days before `day` of which nothing waits. That they
+  // were closed is never forgotten: nor is it by a clock that is wrong.
   Status Forget(Day before);
 
  private:
@@ -171,6 +181,7 @@ class ReportQueue {
   Error Failed(const std::string& doing) const;
   Result<int64_t> IdentityNumber(const Identity& identity);
   Status AddOne(const NewReport& report, int64_t identity, WallTime now);
+  Status SettleOne(const Parcel& parcel, const Settlement& settlement);
   // Runs it; what it returned if it could be committed.
   template <class Work>
   Status Transact(const std::string& doing, Work work);

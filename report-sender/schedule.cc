@@ -13,6 +13,7 @@ using std::chrono::days;
 constexpr int kCatchUpDays = 3;
 constexpr Seconds kFirstPause{5 * 60};
 constexpr Seconds kLongestPause{4 * 3600};
+constexpr int kMinAttempts = 3;
 constexpr Seconds kStep{60};
 
 // The same on every machine (FNV-1a).
@@ -46,16 +47,21 @@ WallTime DeliveryTime(WallTime now, Seconds jitter, const std::string& key) {
 Settlement SettlementOf(const Parcel& parcel, const Handover& handover,
                         WallTime now, Seconds retry_for) {
   if (handover.accepted) return {DeliveryState::kDelivered, now, {}, ""};
+  if (handover.unwanted)
+    return {DeliveryState::kDropped, now, {}, handover.reason};
   const WallTime end = parcel.first_attempt.value_or(now) + retry_for;
-  if (now >= end) return {DeliveryState::kGivenUp, now, {}, handover.reason};
+  // Some tries there must have been: a clock may have leapt.
+  if (now >= end && parcel.attempts + 1 >= kMinAttempts)
+    return {DeliveryState::kGivenUp, now, {}, handover.reason};
   Seconds pause = kFirstPause;
   for (int i = 0; i < parcel.attempts && pause < kLongestPause; ++i) pause *= 2;
   pause = std::min(pause, kLongestPause);
   // Those that failed together do not come back together.
   pause += Seconds(parcel.number % (pause.count() / 10));
   pause = std::max(pause, handover.retry_after.value_or(Seconds(0)));
-  return {DeliveryState::kWaiting, now, std::min(now + pause, end),
-          handover.reason};
+  const WallTime again =
+      now < end ? std::min(now + pause, end) : now + kFirstPause;
+  return {DeliveryState::kWaiting, now, again, handover.reason};
 }
 
 bool ClockWatch::IsEven(SteadyTime steady, WallTime wall) {

@@ -14,8 +14,10 @@ namespace postern {
 
 struct Handover {
   bool accepted = false;
-  std::string reason;                  // why not: printable, for the operator
-  std::optional<Seconds> retry_after;  // where the other side says so
+  bool unwanted = false;    // by our operator: not to be tried any more
+  std::string reason = "";  // why not: printable, for the operator
+  // Where the other side says so.
+  std::optional<Seconds> retry_after = std::nullopt;
 };
 
 class Transport {
