@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,7 +20,6 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/write.hpp>
 #include <sysexits.h>
 
 #include "common/file_descriptor.h"
@@ -40,7 +40,6 @@ constexpr size_t kMaxReason = 300;
 struct Child {
   pid_t pid = -1;
   FileDescriptor ended;  // a pidfd: readable when it has
-  FileDescriptor input;
   FileDescriptor output;
 };
 
@@ -58,6 +57,20 @@ Result<Pipe> MakePipe() {
   return Pipe{FileDescriptor(ends[0]), FileDescriptor(ends[1])};
 }
 
+// The mail as a file, to be read from its beginning. Not a pipe: whatever
+// becomes of us, nobody takes the end of a pipe for that of the mail.
+Result<FileDescriptor> FileOf(std::string_view mail) {
+  FileDescriptor file(memfd_create("mail", MFD_CLOEXEC));
+  if (!file) return Failed("memfd_create", errno);
+  while (!mail.empty()) {
+    const ssize_t count = write(file.get(), mail.data(), mail.size());
+    if (count < 0) return Failed("write", errno);
+    mail.remove_prefix(static_cast<size_t>(count));
+  }
+  if (lseek(file.get(), 0, SEEK_SET) != 0) return Failed("lseek", errno);
+  return file;
+}
+
 class SpawnActions {
  public:
   SpawnActions() {
@@ -71,8 +84,8 @@ class SpawnActions {
   SpawnActions(const SpawnActions&) = delete;
   SpawnActions& operator=(const SpawnActions&) = delete;
 
-  void Set(const Pipe& input, const Pipe& output) {
-    posix_spawn_file_actions_adddup2(&files_, input.read.get(), STDIN_FILENO);
+  void Set(const FileDescriptor& input, const Pipe& output) {
+    posix_spawn_file_actions_adddup2(&files_, input.get(), STDIN_FILENO);
     posix_spawn_file_actions_adddup2(&files_, output.write.get(),
                                      STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&files_, output.write.get(),
@@ -100,7 +113,7 @@ class SpawnActions {
 };
 
 Result<Child> Start(const SendmailCall& call) {
-  auto input = MakePipe();
+  const auto input = FileOf(call.mail);
   if (!input) return input.error();
   auto output = MakePipe();
   if (!output) return output.error();
@@ -127,10 +140,8 @@ Result<Child> Start(const SendmailCall& call) {
     waitpid(child.pid, nullptr, 0);
     return Failed("pidfd_open", failed);
   }
-  child.input = std::move(input->write);
   child.output = std::move(output->read);
-  for (const FileDescriptor* end : {&child.input, &child.output})
-    fcntl(end->get(), F_SETFL, O_NONBLOCK);
+  fcntl(child.output.get(), F_SETFL, O_NONBLOCK);
   return child;
 }
 
@@ -171,15 +182,12 @@ std::string ReasonOf(const std::string& program, int status,
 
 // What the waits of one call share; each of them may end last.
 struct Run {
-  Run(const asio::any_io_executor& executor, Child started, std::string text)
+  Run(const asio::any_io_executor& executor, Child started)
       : child(std::move(started)),
         ended(executor, child.ended.Release()),
-        input(executor, child.input.Release()),
-        output(executor, child.output.Release()),
-        mail(std::move(text)) {}
+        output(executor, child.output.Release()) {}
   Child child;
-  asio::posix::stream_descriptor ended, input, output;
-  std::string mail;
+  asio::posix::stream_descriptor ended, output;
   std::string said;
   bool late = false;
   bool reaped = false;
@@ -188,12 +196,6 @@ struct Run {
     said.append(bytes, std::min(count, kMaxSaid - said.size()));
   }
 };
-
-Awaitable<void> WriteMail(std::shared_ptr<Run> run) {
-  // One that reads no further ends soon, and says why.
-  co_await asio::async_write(run->input, asio::buffer(run->mail), kAwait);
-  run->input.close();
-}
 
 Awaitable<void> ReadSaid(std::shared_ptr<Run> run) {
   std::array<char, 1024> bytes;
@@ -212,9 +214,7 @@ Awaitable<SendmailResult> RunSendmail(asio::any_io_executor executor,
                                       std::chrono::seconds patience) {
   auto child = Start(call);
   if (!child) co_return SendmailResult{false, child.error().message};
-  const auto run =
-      std::make_shared<Run>(executor, std::move(*child), std::move(call.mail));
-  Spawn(executor, WriteMail(run));
+  const auto run = std::make_shared<Run>(executor, std::move(*child));
   Spawn(executor, ReadSaid(run));
   asio::steady_timer deadline(executor, patience);
   deadline.async_wait([run](const boost::system::error_code& error) {
@@ -225,7 +225,7 @@ Awaitable<SendmailResult> RunSendmail(asio::any_io_executor executor,
   co_await run->ended.async_wait(asio::posix::stream_descriptor::wait_read,
                                  kAwait);
   int status = 0;
-  waitpid(run->child.pid, &status, 0);
+  const bool is_known = waitpid(run->child.pid, &status, 0) == run->child.pid;
   run->reaped = true;
   deadline.cancel();
   // Its last words are in the pipe, which somebody else may keep open.
@@ -236,10 +236,10 @@ Awaitable<SendmailResult> RunSendmail(asio::any_io_executor executor,
                           run->said.size() < kMaxSaid;)
     run->Keep(bytes.data(), static_cast<size_t>(count));
   run->output.close();
-  run->input.close();
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-    co_return SendmailResult{true, ""};
-  SendmailResult result{false, ReasonOf(call.program, status, run->said)};
+  SendmailResult result;
+  result.accepted = is_known && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  if (result.accepted) co_return result;
+  result = {false, ReasonOf(call.program, status, run->said)};
   if (run->late)
     result.reason = call.program + ": not done after " +
                     std::to_string(patience.count()) + " s, killed";

@@ -74,8 +74,9 @@ http {{
 """
 # Started as sendmail is. By the word in the file `mode`:
 #   unread, read   it is killed with its parent, before or after it has read
+#   orphaned       kills its parent, then takes what it can read
 #   taken          takes the mail, then kills its parent
-#   ended          takes it, and kills its parent as soon as that has seen it end
+#   ended          takes it, and kills its parent once that has seen it end
 #   taken-and-full takes it, and leaves no room on the disk
 #   refuse         says that it is busy
 #   take           takes it
@@ -84,6 +85,7 @@ cd {folder} || exit 70
 read -r mode <mode
 die() {{ kill -9 $PPID $$; }}
 [ "$mode" = unread ] && die
+[ "$mode" = orphaned ] && kill -9 $PPID
 cat >$$.part
 [ "$mode" = read ] && die
 if [ "$mode" = refuse ]; then
@@ -192,8 +194,10 @@ class Reporter(Daemon):
 
 
 def publish(bench, records, *more):
-    """{domain below reports.test: its rua}; and where its https hosts are; more:
-    further records."""
+    """{domain below reports.test: its rua}, and where the https hosts are.
+
+    more: further records.
+    """
     lines = [f"{name}. A {ADDRESS}" for name in (RUA, IMPOSTOR)]
     lines += [f'_smtp._tls.{name}. TXT "v=TLSRPTv1; rua={rua}"'
               for name, rua in records.items()]
@@ -224,8 +228,8 @@ def is_valid(report):
 
 
 class HttpsHosts:
-    """nginx at rua.reports.test, and what is behind it: it takes what is posted,
-    and keeps it in `posts`."""
+    """nginx at rua.reports.test, and what is behind it, which keeps what is
+    posted in `posts`."""
 
     def __init__(self, bench):
         self.internet = bench.internet

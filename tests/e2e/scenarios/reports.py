@@ -1,8 +1,9 @@
-"""Reports: from sessions to mailboxes and https hosts; what happens between."""
+"""Reports: from sessions to mailboxes and https hosts, and what is between."""
 
 import contextlib
 import datetime
 import json
+import random
 import signal
 import sqlite3
 import stat
@@ -75,14 +76,17 @@ def is_told(report, domain, successful, failed):
                  key=lambda one: ":" in one["receiving-ip"]),
           [detail("certificate-host-mismatch", sending_mta_ip=ours,
                   receiving_mx_hostname=host.name,
-                  receiving_mx_helo=f"gateway.{host.name}", receiving_ip=theirs)
+                  receiving_mx_helo=f"gateway.{host.name}",
+                  receiving_ip=theirs)
            for ours, theirs in zip(world.OUR_ADDRESSES, host.address)
            ] if failed else [], "details")
 
 
 def mails_that_arrived(bench, before, count):
-    """{domain: (the receiver's record, the mail)} of reports at MAILBOX, but for
-    the first."""
+    """{domain: (the receiver's record, the mail)} of reports at MAILBOX.
+
+    before: so many were there before.
+    """
     def all_of_them():
         records = bench.log.received(MAILBOX)[before:]
         return len(records) >= count and records
@@ -270,7 +274,8 @@ def posts_to_private_addresses(bench):
 
 
 # mode of Sendmail: how often the mail may have been taken in the end.
-KILLS = {"unread": (1,), "read": (1,), "taken": (2,), "ended": (1, 2)}
+KILLS = {"unread": (1,), "read": (1,), "orphaned": (2,), "taken": (2,),
+         "ended": (1, 2)}
 
 
 def end_all(reporter, by):
@@ -300,12 +305,17 @@ def killed_while_it_mails(bench):
     that was written down is sent again, the same."""
     publish(bench, {A: BY_MAIL})
     keys = DkimKeys(bench.internet.folder / "dkim")
+    # More than fits into a pipe, however it is compressed.
+    details = [detail("validation-failure",
+                      failure_reason_code=random.randbytes(80).hex())
+               for _ in range(900)]
     for mode, counts in KILLS.items():
         for by in ("send", "serve"):
             sendmail = Sendmail(bench, f"{mode}-{by}")
             reporter = Reporter(
                 bench, f"kill-{mode}-{by}", report__sendmail=sendmail.path,
-                **keys.settings()).add(outcome(A))
+                **keys.settings()).add(outcome(
+                    A, details=details * (mode == "orphaned")))
             sendmail.does("refuse")
             report_id = to_be_tried(reporter)
             sendmail.does(mode)
@@ -329,7 +339,8 @@ def killed_while_it_mails(bench):
 
 
 def killed_while_it_posts(bench):
-    """kill -9 amid a POST: it is posted again, the same; after one: it is not."""
+    """kill -9 amid a POST: it is posted again, the same; after it: it is not.
+    """
     publish(bench, {A: f"{HTTPS}/stall"})
     for by in ("send", "serve"):
         reporter = Reporter(bench, f"kill-post-{by}").add(outcome(A))
@@ -368,8 +379,8 @@ def count_queued(reporter):
 
 
 def killed_at_every_step_of_a_day(bench):
-    """kill -9 while a large day is read, queued and posted: each report arrives,
-    a repeat is the same, and there are as many as were under way."""
+    """kill -9 while a large day is read, queued and posted: each report
+    arrives; a repeat is the same, and was under way."""
     domains = [f"d{number}.many.reports.test" for number in range(MANY)]
     publish(bench, {}, f'*.many TXT "v=TLSRPTv1; rua={HTTPS}/many"')
     reporter = Reporter(bench, "kill-day").add(*map(outcome, domains))
@@ -401,8 +412,8 @@ def killed_at_every_step_of_a_day(bench):
     equal(sorted(posts), sorted(domains), "posts")
     equal({len(bodies) for bodies in posts.values()}, {1}, "bytes of repeats")
     repeats = len(hosts.posts) - MANY
-    # Two at a time go to one host, and it was killed twice meanwhile.
-    assert repeats <= 2 * 2, f"{repeats} repeats"
+    # Two at a time go to one host, and it was killed four times.
+    assert repeats <= 2 * 4, f"{repeats} repeats"
 
 
 def serve_reports_the_day_before(bench):
@@ -538,7 +549,8 @@ def slow_lookups_keep_no_report_back(bench):
 
 def preview(bench):
     """Shows what would be sent, as JSON and as mails; nothing is written."""
-    publish(bench, {A: f"{BY_MAIL},{HTTPS}/x", "b.reports.test": "ftp://x.test/"})
+    publish(bench, {A: f"{BY_MAIL},{HTTPS}/x",
+                    "b.reports.test": "ftp://x.test/"})
     keys = DkimKeys(bench.internet.folder / "dkim")
     keys.publish(bench)
     reporter = Reporter(bench, "preview", **keys.settings()).add(
@@ -769,8 +781,8 @@ def no_room_to_write_down_a_delivery(bench):
         filler.unlink()
         reporter.wait_delivered()
         equal(reporter.metric("postern_report_unwritten"), 0, "unwritten")
-        equal((len(sendmail.mails()), reporter.delivery(A)["attempts"]), (1, 2),
-              "mails and attempts")
+        equal(len(sendmail.mails()), 1, "mails")
+        equal(reporter.delivery(A)["attempts"], 2, "attempts")
         equal(reporter.stop(), 0, "exit status")
 
 
@@ -784,4 +796,5 @@ SCENARIOS = [reports_go_the_whole_way, reports_reach_those_whose_tls_fails,
              serve_ends_after_what_is_under_way,
              slow_lookups_keep_no_report_back, preview,
              operators_see_and_change_what_waits, today_is_not_reported,
-             one_domain_first, serve_as_somebody_else, given_up, queue_without_room, no_room_to_write_down_a_delivery]
+             one_domain_first, serve_as_somebody_else, given_up,
+             queue_without_room, no_room_to_write_down_a_delivery]
