@@ -26,6 +26,7 @@ using boost::system::error_code;
 
 // More than any policy host sends, less than hurts a thousand times over.
 constexpr uint32_t kMaxHeaderBytes = 16 * 1024;
+constexpr int kMaxInterim = 8;  // answers before the answer
 // Debian's and many others'; OpenSSL's own default is a folder, of which it
 // would read files during handshakes.
 constexpr char kSystemBundle[] = "/etc/ssl/certs/ca-certificates.crt";
@@ -179,22 +180,27 @@ Awaitable<HttpsResponse> BeastHttps::Ask(HttpsRequest request) {
 
   // Chunk extensions and trailers count in no other bound.
   beast::flat_buffer buffer(2 * kMaxHeaderBytes);
-  http::response_parser<http::string_body> parser;
-  parser.header_limit(kMaxHeaderBytes);
-  parser.body_limit(request.max_body);
-  if (auto [error, bytes] =
-          co_await http::async_read(stream, buffer, parser, kAwait);
-      error) {
-    HttpsResponse failed =
-        error == http::error::body_limit
-            ? Failed(HttpsFailure::kTooLarge,
-                     "the answer is larger than " +
-                         std::to_string(request.max_body) + " bytes")
-            : FailedBy(HttpsFailure::kProtocol, "reading", error);
-    if (parser.is_header_done()) failed.status = parser.get().result_int();
-    co_return failed;
+  std::optional<http::response_parser<http::string_body>> parser;
+  for (int interim = 0; interim < kMaxInterim; ++interim) {
+    parser.emplace();
+    parser->header_limit(kMaxHeaderBytes);
+    parser->body_limit(request.max_body);
+    if (auto [error, bytes] =
+            co_await http::async_read(stream, buffer, *parser, kAwait);
+        error) {
+      HttpsResponse failed =
+          error == http::error::body_limit
+              ? Failed(HttpsFailure::kTooLarge,
+                       "the answer is larger than " +
+                           std::to_string(request.max_body) + " bytes")
+              : FailedBy(HttpsFailure::kProtocol, "reading", error);
+      if (parser->is_header_done()) failed.status = parser->get().result_int();
+      co_return failed;
+    }
+    // RFC 9110 section 15.2: 1xx is not the answer, which follows.
+    if (parser->get().result_int() / 100 != 1) break;
   }
-  http::response<http::string_body> answer = parser.release();
+  http::response<http::string_body> answer = parser->release();
   HttpsResponse response;
   response.status = answer.result_int();
   response.content_type = std::string(answer[http::field::content_type]);

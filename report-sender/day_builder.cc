@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
 #include "common/log.h"
 
 #include "report-sender/gzip.h"
@@ -75,17 +78,23 @@ Awaitable<void> DayBuilder::WorkOn(std::shared_ptr<Work> work) {
   // However it ends, who waits for the day goes on.
   struct Leave {
     Work& work;
+    bool is_done = false;
     ~Leave() {
+      if (!is_done && !work.error)
+        work.error = Error{"a report could not be built (the log says why)"};
       if (--work.workers == 0) work.done.Set();
     }
   };
-  const Leave leave{*work};
+  Leave leave{*work};
   while (work->next < work->domains.size() && !work->error) {
     std::string domain(work->domains[work->next++]);
+    // Where no lookup is needed, others want to run, too.
+    co_await boost::asio::post(world_.executor, boost::asio::use_awaitable);
     co_await BuildOne(work, std::move(domain));
     ++work->finished;
     if (work->progress) work->progress(work->finished, work->domains.size());
   }
+  leave.is_done = true;
 }
 
 Awaitable<void> DayBuilder::BuildOne(std::shared_ptr<Work> work,
@@ -98,51 +107,56 @@ Awaitable<void> DayBuilder::BuildOne(std::shared_ptr<Work> work,
     work->error = mails.error();
     co_return;
   }
-  if (*mails > 0 && !Subtract(*mails, *totals)) {
+  const bool subtracts = configuration.options.report.subtract_own;
+  if (subtracts && *mails > 0 && !Subtract(*mails, *totals)) {
     ++work->built.our_own;
     co_return;
   }
   const Day today = DayOf(world_.clock.WallNow());
-  if (configuration.suppressions.HasDomain(domain, today) ||
-      (configuration.options.report.failures_only && !HasFailures(*totals))) {
-    ++work->built.suppressed;
-    co_return;
+  ReportPlan plan = PlanBeforeLookup(*totals, configuration, today);
+  if (plan.verdict == ReportPlan::Verdict::kWanted) {
+    const Wishes wishes =
+        co_await WishesOf(world_.resolver, domain, totals->record);
+    NoteProblems(domain, wishes);
+    plan = PlanFor(wishes, configuration, today);
   }
-  const Wishes wishes =
-      co_await WishesOf(world_.resolver, domain, totals->record);
-  uint64_t suppressed = 0;
-  for (const std::string& problem : wishes.problems)
-    if (problem_log_.Allow(world_.clock.Now(), &suppressed))
-      Log(LogLevel::kInfo, "destination_refused",
-          {{"domain", domain},
-           {"reason", problem},
-           {"suppressed", suppressed}});
-  if (wishes.destinations.empty()) {
-    ++work->built.unwanted;
-    co_return;
+  switch (plan.verdict) {
+    case ReportPlan::Verdict::kUnwanted:
+      ++work->built.unwanted;
+      co_return;
+    case ReportPlan::Verdict::kUnknown:
+      ++work->built.unknown;
+      co_return;
+    case ReportPlan::Verdict::kSuppressed:
+      ++work->built.suppressed;
+      co_return;
+    case ReportPlan::Verdict::kWanted:
+      break;
   }
   NewReport report = MakeReport(*totals, work->day, configuration.identity);
   const WallTime now = world_.clock.WallNow();
-  for (const Destination& destination : wishes.destinations) {
-    if (configuration.suppressions.HasDestination(destination, today)) continue;
-    if (!configuration.options.report.https &&
-        std::holds_alternative<HttpsUrl>(destination))
-      continue;
+  for (const Destination& destination : plan.to)
     report.to.push_back(
         {destination,
          DeliveryTime(now, configuration.options.report.jitter,
                       domain + ' ' + DestinationUri(destination) + ' ' +
                           configuration.identity.submitter.instance)});
-  }
-  if (report.to.empty()) {
-    ++work->built.suppressed;
-    co_return;
-  }
   ++work->built.reports;
   work->batch_bytes += report.gzip.size() + report.text.size();
   work->batch.push_back(std::move(report));
   if (work->batch.size() >= kBatch || work->batch_bytes >= kBatchBytes)
     Flush(*work);
+}
+
+void DayBuilder::NoteProblems(const std::string& domain, const Wishes& wishes) {
+  uint64_t suppressed = 0;
+  for (const std::string& problem : wishes.problems)
+    if (problem_log_.Allow(world_.clock.Now(), &suppressed))
+      Log(wishes.unknown ? LogLevel::kWarn : LogLevel::kInfo,
+          wishes.unknown ? "domain_not_asked" : "destination_refused",
+          {{"domain", domain},
+           {"reason", problem},
+           {"suppressed", suppressed}});
 }
 
 void DayBuilder::Flush(Work& work) {
@@ -172,10 +186,45 @@ Awaitable<Wishes> WishesOf(Resolver& resolver, std::string domain,
   TlsrptRecord record = ParseTlsrptRecords(records);
   wishes.destinations = std::move(record.destinations);
   wishes.problems = std::move(record.problems);
-  if (wishes.from_spool && records.empty())
+  wishes.unknown = wishes.from_spool && records.empty();
+  if (wishes.unknown)
     wishes.problems.push_back("DNS failed, and the outcomes hold no record: " +
                               answer.failure);
   co_return wishes;
+}
+
+ReportPlan PlanBeforeLookup(const DomainTotals& totals,
+                            const ReportConfiguration& configuration,
+                            Day today) {
+  ReportPlan plan;
+  if (configuration.suppressions.HasDomain(totals.domain, today))
+    plan.why = "suppressed (report.suppress)";
+  else if (configuration.options.report.failures_only && !HasFailures(totals))
+    plan.why = "no failure (report.failures_only)";
+  if (!plan.why.empty()) plan.verdict = ReportPlan::Verdict::kSuppressed;
+  return plan;
+}
+
+ReportPlan PlanFor(const Wishes& wishes,
+                   const ReportConfiguration& configuration, Day today) {
+  ReportPlan plan;
+  for (const Destination& destination : wishes.destinations) {
+    if (configuration.suppressions.HasDestination(destination, today))
+      plan.why = "suppressed (report.suppress)";
+    else if (!configuration.options.report.https &&
+             std::holds_alternative<HttpsUrl>(destination))
+      plan.why = "by https alone (report.https = no)";
+    else
+      plan.to.push_back(destination);
+  }
+  if (!plan.to.empty()) return plan;
+  plan.verdict = ReportPlan::Verdict::kSuppressed;
+  if (wishes.destinations.empty()) {
+    plan.verdict = wishes.unknown ? ReportPlan::Verdict::kUnknown
+                                  : ReportPlan::Verdict::kUnwanted;
+    plan.why = wishes.unknown ? "DNS does not say" : "it wants no reports";
+  }
+  return plan;
 }
 
 bool Subtract(uint64_t mails, DomainTotals& totals) {

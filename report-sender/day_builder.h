@@ -30,6 +30,7 @@ struct BuiltDay {
   uint64_t domains = 0;
   uint64_t reports = 0;     // wanted, and built; in the queue from now on
   uint64_t unwanted = 0;    // no usable record
+  uint64_t unknown = 0;     // DNS failed, and the spool has no record
   uint64_t suppressed = 0;  // by report.suppress or report.failures_only
   uint64_t our_own = 0;     // the only sessions were mails of ours
 };
@@ -39,7 +40,24 @@ struct Wishes {
   std::vector<Destination> destinations;
   std::vector<std::string> problems;  // for a person, printable
   bool from_spool = false;            // DNS failed
+  bool unknown = false;               // and the spool has no record
 };
+
+// Whether there is to be a report about a domain, and for whom.
+struct ReportPlan {
+  enum class Verdict { kWanted, kUnwanted, kUnknown, kSuppressed };
+  Verdict verdict = Verdict::kWanted;
+  std::vector<Destination> to;  // kWanted: at least one
+  std::string why;              // else: for a person
+};
+
+// By what is known before a lookup: no report whatever the record says.
+ReportPlan PlanBeforeLookup(const DomainTotals& totals,
+                            const ReportConfiguration& configuration,
+                            Day today);
+// By what the domain wishes.
+ReportPlan PlanFor(const Wishes& wishes,
+                   const ReportConfiguration& configuration, Day today);
 
 class DayBuilder {
  public:
@@ -66,6 +84,7 @@ class DayBuilder {
   struct Work;
   Awaitable<void> WorkOn(std::shared_ptr<Work> work);
   Awaitable<void> BuildOne(std::shared_ptr<Work> work, std::string domain);
+  void NoteProblems(const std::string& domain, const Wishes& wishes);
   void Flush(Work& work);
 
   World world_;

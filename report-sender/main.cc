@@ -3,6 +3,8 @@
 #include <cstdio>
 #include <exception>
 
+#include <sys/stat.h>
+
 #include "common/log.h"
 #include "common/options.h"
 
@@ -38,6 +40,8 @@ Usage:
                                        every report)
   postern-report retry ID              tries again now what waits or was given up
   postern-report drop ID               gives up what waits
+  postern-report dkim                  the TXT records that the keys need, and
+                                       whether DNS has them
 
 DAY: 2026-11-22, yesterday (preview's default) or today; days are UTC. ID: as
 status shows it, or its beginning.
@@ -62,6 +66,7 @@ bool IsOurs(std::string_view key) {
 }
 
 int Main(int argc, char** argv) {
+  umask(027);  // what a spool tells of is nobody else's business
   const auto line = ParseCommandLine(argc, argv);
   if (!line) return Complain(line.error().message, kUsage);
   if (line->help) {
@@ -79,6 +84,8 @@ int Main(int argc, char** argv) {
   if (line->options.log.level < LogLevel::kWarn) SetLogLevel(LogLevel::kWarn);
   if (line->command == "preview") return PreviewReports(*line);
   if (line->command == "send") return SendReports(*line);
+  if (line->command == "dkim" && line->arguments.empty())
+    return ShowDkim(*line);
   if (line->command == "status" && line->arguments.empty())
     return ReportStatus(*line);
   if (line->command == "retry" || line->command == "drop")
@@ -86,8 +93,8 @@ int Main(int argc, char** argv) {
   return Complain((line->command.empty() ? "no command given"
                                          : "that is not a command of mine") +
                       std::string("; commands are serve, preview, send, "
-                                  "status, retry and drop (--help explains "
-                                  "them)"),
+                                  "status, retry, drop and dkim (--help "
+                                  "explains them)"),
                   kUsage);
 }
 

@@ -27,15 +27,12 @@ std::string SessionsText(const DomainTotals& totals) {
 }
 
 // On standard error: where the report would go, or why nowhere.
-void TellWishes(const DomainTotals& totals, const Wishes& wishes,
-                const ReportConfiguration& configuration, Day today) {
+void Tell(const DomainTotals& totals, const ReportPlan& plan,
+          const Wishes& wishes) {
   std::string text = totals.domain + ": " + SessionsText(totals);
-  for (const Destination& destination : wishes.destinations)
-    text += "\n  to " + DestinationUri(destination) +
-            (configuration.suppressions.HasDestination(destination, today)
-                 ? " (suppressed)"
-                 : "");
-  if (wishes.destinations.empty()) text += "\n  wants no reports";
+  for (const Destination& destination : plan.to)
+    text += "\n  to " + DestinationUri(destination);
+  if (plan.to.empty()) text += "\n  no report: " + plan.why;
   if (wishes.from_spool) text += "\n  DNS failed: by the recorded record";
   for (const std::string& problem : wishes.problems)
     text += "\n  refused: " + problem;
@@ -44,11 +41,11 @@ void TellWishes(const DomainTotals& totals, const Wishes& wishes,
 
 // Signed as it would be.
 Status PrintMail(const ReportConfiguration& configuration,
-                 const DomainTotals& totals, Day day, const Wishes& wishes) {
+                 const DomainTotals& totals, Day day, const ReportPlan& plan) {
   const NewReport report = MakeReport(totals, day, configuration.identity);
   Parcel parcel;
   parcel.destination = MailAddress{kNobody};
-  for (const Destination& destination : wishes.destinations)
+  for (const Destination& destination : plan.to)
     if (std::holds_alternative<MailAddress>(destination)) {
       parcel.destination = destination;
       break;
@@ -80,14 +77,17 @@ Awaitable<void> Preview(ReportEngine& engine, Day day, std::string domain,
     const auto one = (*totals)->Of(name);
     if (!one) continue;
     any = true;
-    const Wishes wishes =
-        co_await WishesOf(*engine.resolver, one->domain, one->record);
-    TellWishes(*one, wishes, configuration, DayOf(WallNow()));
+    Wishes wishes;
+    ReportPlan plan = PlanBeforeLookup(*one, configuration, DayOf(WallNow()));
+    if (plan.verdict == ReportPlan::Verdict::kWanted) {
+      wishes = co_await WishesOf(*engine.resolver, one->domain, one->record);
+      plan = PlanFor(wishes, configuration, DayOf(WallNow()));
+    }
+    Tell(*one, plan, wishes);
     if (!as_mail) {
       std::puts(
           ReportJson(*one, day, configuration.identity.submitter).c_str());
-    } else if (const Status printed =
-                   PrintMail(configuration, *one, day, wishes);
+    } else if (const Status printed = PrintMail(configuration, *one, day, plan);
                !printed) {
       *exit_code = Complain(printed.error().message, kProblem);
       co_return;
@@ -110,8 +110,7 @@ int PreviewReports(const CommandLine& line) {
   auto configuration = LoadReportConfiguration(line.options, HostName());
   if (!configuration) return Complain(configuration.error().message, kUsage);
   boost::asio::io_context loop(1);
-  // Nothing is written: the queue is one in memory.
-  auto queue = ReportQueue::Open(":memory:");
+  auto queue = OpenNoQueue(**configuration);
   if (!queue) return Complain(queue.error().message, kTemporary);
   auto engine = ReportEngine::Create(loop, *configuration, std::move(*queue));
   if (!engine) return Complain(engine.error().message, kUsage);

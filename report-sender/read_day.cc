@@ -32,8 +32,11 @@ Status ReadDay(const std::vector<std::string>& directories, Day day,
     const std::string path = SpoolPath(directory, day);
     struct stat file {};
     if (stat(path.c_str(), &file) != 0) {
+      // The first outcome makes the folder, and the day's first its file.
       std::error_code unknown;
-      if (errno == ENOENT && std::filesystem::is_directory(directory, unknown))
+      if (errno == ENOENT &&
+          std::filesystem::is_directory(
+              std::filesystem::path(directory).parent_path(), unknown))
         continue;
       return Error{"cannot read " + path + ": " + std::strerror(errno)};
     }

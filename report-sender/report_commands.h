@@ -12,6 +12,9 @@ int PreviewReports(const CommandLine& line);
 // A day's reports, now; with --to, to that address alone, and not recorded.
 int SendReports(const CommandLine& line);
 
+// What DNS has to have of the keys that sign, as lines of a zone file.
+int ShowDkim(const CommandLine& line);
+
 // What is in the queue.
 int ReportStatus(const CommandLine& line);
 

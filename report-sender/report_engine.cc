@@ -14,10 +14,6 @@ namespace {
 // Ten million lines take ten seconds.
 constexpr Seconds kReadPatience{3600};
 
-std::string MadeOf(const std::string& name, const DkimSigner& signer) {
-  return name + ". TXT \"" + signer.key.DnsRecord() + "\"";
-}
-
 }  // namespace
 
 Result<std::unique_ptr<ReportEngine>> ReportEngine::Create(
@@ -66,10 +62,14 @@ Awaitable<Result<std::shared_ptr<const DayTotals>>> ReportEngine::Read(
   using Totals = Result<std::shared_ptr<const DayTotals>>;
   std::function<Totals()> work = [spools = configuration->Spools(),
                                   day]() -> Totals {
-    auto totals = std::make_shared<DayTotals>();
-    const Status read = ReadDay(spools, day, *totals);
-    if (!read) return read.error();
-    return std::shared_ptr<const DayTotals>(std::move(totals));
+    try {
+      auto totals = std::make_shared<DayTotals>();
+      const Status read = ReadDay(spools, day, *totals);
+      if (!read) return read.error();
+      return std::shared_ptr<const DayTotals>(std::move(totals));
+    } catch (const std::exception& error) {
+      return Error{std::string("the spool could not be read: ") + error.what()};
+    }
   };
   auto totals = co_await files_->Run<Totals>(std::move(work), kReadPatience);
   if (!totals) co_return Error{"the spool could not be read in time"};
@@ -100,6 +100,7 @@ Awaitable<Result<BuiltDay>> ReportEngine::Queue(Day day, std::string domain,
        {"domains", built->domains},
        {"reports", built->reports},
        {"unwanted", built->unwanted},
+       {"unknown", built->unknown},
        {"suppressed", built->suppressed},
        {"our_own", built->our_own}});
   co_return built;
@@ -115,22 +116,34 @@ Awaitable<void> ReportEngine::CheckDkim() {
          {"advice",
           "set report.dkim_key and report.dkim_selector, unless Postfix's "
           "milter signs what sendmail takes"}});
-  for (const DkimSigner& signer : current->signers) {
-    const std::string name = signer.selector + "._domainkey." + signer.domain;
-    const DnsAnswer answer = co_await resolver->Query(name, DnsType::kTxt);
-    const std::string problem = answer.failed()
-                                    ? "DNS failed: " + answer.failure
-                                    : DkimRecordProblem(answer.txt, signer.key);
-    if (problem.empty())
+  const std::vector<PublishedKey> keys = co_await PublishedKeys();
+  for (const PublishedKey& key : keys) {
+    if (key.problem.empty())
       Log(LogLevel::kInfo, "dkim_key_published",
-          {{"name", name}, {"algorithm", signer.key.algorithm()}});
+          {{"name", key.name}, {"algorithm", key.algorithm}});
     else
       Log(LogLevel::kWarn, "dkim_key_not_usable",
-          {{"name", name},
-           {"reason", problem},
+          {{"name", key.name},
+           {"reason", key.problem},
            {"effect", "receivers ignore reports that they cannot verify"},
-           {"publish", MadeOf(name, signer)}});
+           {"advice", "postern-report dkim prints what to publish"}});
   }
+}
+
+Awaitable<std::vector<PublishedKey>> ReportEngine::PublishedKeys() {
+  const ReportConfigurationPtr current = configuration;
+  std::vector<PublishedKey> keys;
+  for (const DkimSigner& signer : current->signers) {
+    PublishedKey key;
+    key.name = signer.selector + "._domainkey." + signer.domain;
+    key.algorithm = signer.key.algorithm();
+    key.record = signer.key.DnsRecord();
+    const DnsAnswer answer = co_await resolver->Query(key.name, DnsType::kTxt);
+    key.problem = answer.failed() ? "DNS failed: " + answer.failure
+                                  : DkimRecordProblem(answer.txt, signer.key);
+    keys.push_back(std::move(key));
+  }
+  co_return keys;
 }
 
 Result<std::unique_ptr<ReportQueue>> OpenOwnQueue(
@@ -144,6 +157,14 @@ Result<std::unique_ptr<ReportQueue>> OpenOwnQueue(
   const Status become = BecomeUser(run.user, run.group);
   if (!become) return become.error();
   return ReportQueue::Open(configuration.QueuePath());
+}
+
+Result<std::unique_ptr<ReportQueue>> OpenNoQueue(
+    const ReportConfiguration& configuration) {
+  const Options::Run& run = configuration.options.run;
+  const Status become = BecomeUser(run.user, run.group);
+  if (!become) return become.error();
+  return ReportQueue::Open(":memory:");
 }
 
 }  // namespace postern

@@ -18,6 +18,13 @@
 
 namespace postern {
 
+struct PublishedKey {
+  std::string name;  // "tlsrpt._domainkey.example.org"
+  std::string algorithm;
+  std::string record;   // what the TXT record there is to be
+  std::string problem;  // "": it is
+};
+
 struct ReportEngine {
   // `loop` outlives the engine; `queue` is its own.
   static Result<std::unique_ptr<ReportEngine>> Create(
@@ -33,6 +40,8 @@ struct ReportEngine {
   // closed) and puts them into the queue.
   Awaitable<Result<BuiltDay>> Queue(Day day, std::string domain,
                                     DayBuilder::Progress progress);
+  // Of the keys that we sign with, whether DNS has the public half.
+  Awaitable<std::vector<PublishedKey>> PublishedKeys();
   // Tells in the log what keeps receivers from believing our mails.
   Awaitable<void> CheckDkim();
 
@@ -64,6 +73,10 @@ struct ReportEngine {
 // Where reports wait: the folder is made, the user of run.user becomes ours,
 // the queue is opened. What needs root, comes before.
 Result<std::unique_ptr<ReportQueue>> OpenOwnQueue(
+    const ReportConfiguration& configuration);
+
+// For what is not to be recorded: becomes run.user, too; a queue in memory.
+Result<std::unique_ptr<ReportQueue>> OpenNoQueue(
     const ReportConfiguration& configuration);
 
 }  // namespace postern

@@ -25,6 +25,10 @@ struct Request {
   std::optional<MailAddress> to;
 };
 
+std::string DeliveriesText(uint64_t count) {
+  return std::to_string(count) + (count == 1 ? " delivery" : " deliveries");
+}
+
 // What became of the day's deliveries, and the exit code for it.
 int Summarize(ReportQueue& queue, const Request& request) {
   const auto rows = queue.Deliveries(request.day, true);
@@ -38,9 +42,14 @@ int Summarize(ReportQueue& queue, const Request& request) {
                  DeliveryStateName(row.state), row.destination.c_str(),
                  Printable(row.reason, 400).c_str());
   }
-  std::printf("%s: %s delivered, %llu waiting, %llu given up, %llu dropped\n",
-              FormatDay(request.day).c_str(),
-              Counted(counts[1], "report").c_str(),
+  if (counts[0] + counts[1] + counts[2] + counts[3] == 0) {
+    std::printf(
+        "%s: no report%s\n", FormatDay(request.day).c_str(),
+        request.domain.empty() ? "" : (" about " + request.domain).c_str());
+    return request.domain.empty() ? kFine : kProblem;
+  }
+  std::printf("%s: %s made, %llu waiting, %llu given up, %llu dropped\n",
+              FormatDay(request.day).c_str(), DeliveriesText(counts[1]).c_str(),
               static_cast<unsigned long long>(counts[0]),
               static_cast<unsigned long long>(counts[2]),
               static_cast<unsigned long long>(counts[3]));
@@ -86,13 +95,14 @@ class Sender {
       if (!built) co_return built.error();
       std::printf(
           "%s: %s, %s wanted; %llu ask for none, %llu suppressed, %llu with "
-          "mails of ours alone\n",
+          "mails of ours alone, %llu of which DNS does not say\n",
           FormatDay(request_.day).c_str(),
           Counted(built->domains, "domain").c_str(),
           Counted(built->reports, "report").c_str(),
           static_cast<unsigned long long>(built->unwanted),
           static_cast<unsigned long long>(built->suppressed),
-          static_cast<unsigned long long>(built->our_own));
+          static_cast<unsigned long long>(built->our_own),
+          static_cast<unsigned long long>(built->unknown));
       std::fflush(stdout);
     }
     co_return co_await Deliver();
@@ -119,7 +129,7 @@ class Sender {
       if (*overdue < left) deadline = engine_.clock->Now() + kDaemonPatience;
       left = *overdue;
       meter.Show(*hastened - left, *hastened);
-      if (left > 0 && engine_.clock->Now() > deadline)
+      if (!*ours && left > 0 && engine_.clock->Now() > deadline)
         co_return Error{
             "no delivery has ended for two minutes; see the log of "
             "postern-report serve"};
@@ -197,12 +207,13 @@ Result<Request> RequestOf(const CommandLine& line) {
 
 int SendReports(const CommandLine& line) {
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGCHLD, SIG_DFL);  // else nobody knows how sendmail ended
   auto request = RequestOf(line);
   if (!request) return Complain(request.error().message, kUsage);
   auto configuration = LoadReportConfiguration(line.options, HostName());
   if (!configuration) return Complain(configuration.error().message, kUsage);
   RaiseOpenFiles(kFiles);
-  auto queue = request->to ? ReportQueue::Open(":memory:")
+  auto queue = request->to ? OpenNoQueue(**configuration)
                            : OpenOwnQueue(**configuration);
   if (!queue) return Complain(queue.error().message, kTemporary);
   boost::asio::io_context loop(1);

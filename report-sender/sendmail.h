@@ -1,9 +1,9 @@
 // Runs sendmail(1): whoever takes a mail from it keeps it.
 //
 // The program is run as it is, without a shell, by
-// `sendmail -i -f SENDER -- ADDRESS`, with the mail on its standard input; all of
-// it, even where we are killed meanwhile. Both are addresses as tlsrpt_record.h
-// takes them: neither can be an option.
+// `sendmail -i -f SENDER -- ADDRESS`, with the mail on its standard input; all
+// of it, even where we are killed meanwhile. Both are addresses as
+// tlsrpt_record.h takes them: neither can be an option.
 //
 // Exit status 0 means accepted. Otherwise the first line that it wrote, or what
 // its exit status means (sysexits.h), is the reason. One that does not end in

@@ -1,6 +1,7 @@
 #include "report-sender/serve.h"
 
 #include <cstdlib>
+#include <exception>
 
 #include <signal.h>
 
@@ -73,6 +74,16 @@ class Reporter {
     co_await pause.WaitUntil(engine_.clock->Now() + time);
   }
 
+  // What is thrown, mostly std::bad_alloc, must not end what runs for ever.
+  template <class Work>
+  static void Guarded(const char* event, Work work) {
+    try {
+      work();
+    } catch (const std::exception& error) {
+      Log(LogLevel::kError, event, {{"reason", error.what()}});
+    }
+  }
+
   Awaitable<void> ShowLife(std::chrono::milliseconds interval) {
     for (;;) {
       NotifyWatchdog();
@@ -82,7 +93,8 @@ class Reporter {
 
   Awaitable<void> DeliverOn() {
     for (;;) {
-      engine_.deliverer.Look();
+      Guarded("deliveries_not_looked_for",
+              [this] { engine_.deliverer.Look(); });
       if (const auto waiting = engine_.queue->Waiting())
         waiting_.Set(static_cast<double>(*waiting));
       co_await Pause(kLookInterval);
@@ -100,9 +112,20 @@ class Reporter {
       was_even_ = even;
       if (even && !stopping_)
         for (const Day day : DaysToClose(now))
-          if (!co_await CloseIfOpen(day)) pause = kCloseAgain;
+          if (!co_await IsClosed(day)) pause = kCloseAgain;
       co_await Pause(pause);
     }
+  }
+
+  Awaitable<bool> IsClosed(Day day) {
+    bool closed = false;
+    try {
+      closed = co_await CloseIfOpen(day);
+    } catch (const std::exception& error) {
+      Log(LogLevel::kError, "day_not_closed",
+          {{"day", FormatDay(day)}, {"reason", error.what()}});
+    }
+    co_return closed;
   }
 
   // False: it has to be tried again.
@@ -127,6 +150,7 @@ class Reporter {
       co_return false;
     }
     NoteClosed(day);
+    engine_.deliverer.Look();
     const auto keep = std::chrono::days(
         std::max<uint32_t>(engine_.configuration->options.spool.keep_days, 4));
     const Status forgotten = engine_.queue->Forget(day - keep);
@@ -176,7 +200,6 @@ class Reporter {
     if (auto line = ParseCommandLine(argc_, argv_); !line) {
       used = line.error();
     } else {
-      SetLogLevel(line->options.log.level);
       auto loaded = LoadReportConfiguration(std::move(line->options), host_);
       used = loaded ? Take(std::move(*loaded)) : loaded.error();
     }
@@ -198,7 +221,9 @@ class Reporter {
         wanted->options.run.group != running.options.run.group ||
         !(wanted->options.report.metrics_listen ==
           running.options.report.metrics_listen);
+    const LogLevel level = wanted->options.log.level;
     const Status used = engine_.Use(std::move(wanted));
+    if (used) SetLogLevel(level);
     if (used && restart)
       Log(LogLevel::kWarn, "restart_needed",
           {{"keys",
@@ -241,6 +266,7 @@ Result<std::vector<Listener>> OpenMetrics(asio::io_context& loop,
 
 int ServeReports(const CommandLine& line, int argc, const char* const* argv) {
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGCHLD, SIG_DFL);  // else nobody knows how sendmail ended
   asio::io_context loop(1);
   const std::string host = HostName();
   // What needs root comes first: a key may be root's alone.
@@ -248,7 +274,12 @@ int ServeReports(const CommandLine& line, int argc, const char* const* argv) {
   if (!configuration) return Fail(configuration.error());
   const auto metrics = OpenMetrics(loop, line.options);
   if (!metrics) return Fail(metrics.error());
-  RaiseOpenFiles(kFiles);
+  if (const uint64_t files = RaiseOpenFiles(kFiles); files < kFiles)
+    Log(LogLevel::kWarn, "few_open_files",
+        {{"limit", files},
+         {"wanted", kFiles},
+         {"effect", "many posts at once may fail, and be tried again"},
+         {"advice", "set LimitNOFILE"}});
   auto queue = OpenOwnQueue(**configuration);
   if (!queue) return Fail(queue.error());
   const auto taken = (*queue)->TakeDelivering();

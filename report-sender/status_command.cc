@@ -136,18 +136,15 @@ std::string StatusJson(const std::vector<DayRow>& days,
   return json;
 }
 
-// As serve's user: what SQLite makes beside the file must be that user's.
+// nullptr: no day has been reported yet. As serve's user: what SQLite makes
+// beside the file must be that user's.
 Result<std::unique_ptr<ReportQueue>> OpenQueue(const CommandLine& line) {
   const Status become =
       BecomeUser(line.options.run.user, line.options.run.group);
   if (!become) return become.error();
   ReportConfiguration configuration;
   configuration.options = line.options;
-  auto queue = ReportQueue::OpenExisting(configuration.QueuePath());
-  if (queue && !*queue)
-    return Error{configuration.QueuePath() +
-                 " does not exist: no day has been reported yet"};
-  return queue;
+  return ReportQueue::OpenExisting(configuration.QueuePath());
 }
 
 }  // namespace
@@ -160,7 +157,8 @@ int ReportStatus(const CommandLine& line) {
     day = *given;
   }
   const auto queue = OpenQueue(line);
-  if (!queue) return Complain(queue.error().message, kTemporary);
+  if (!queue) return Complain(queue.error().message, kUsage);
+  if (!*queue) return Complain("no day has been reported yet", kFine);
   auto days = (*queue)->Days();
   if (!days) return Complain(days.error().message, kTemporary);
   if (day)
@@ -183,7 +181,8 @@ int ChangeReports(const CommandLine& line) {
   if (line.arguments.size() != 1)
     return Complain(line.command + " needs one ID, as status shows it", kUsage);
   const auto queue = OpenQueue(line);
-  if (!queue) return Complain(queue.error().message, kTemporary);
+  if (!queue) return Complain(queue.error().message, kUsage);
+  if (!*queue) return Complain("no day has been reported yet", kProblem);
   const std::string& id = line.arguments.front();
   const auto changed =
       retries ? (*queue)->Retry(id, WallNow()) : (*queue)->Drop(id, WallNow());
