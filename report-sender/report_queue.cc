@@ -39,7 +39,7 @@ CREATE TABLE reports(
   identity INTEGER NOT NULL REFERENCES identities, day TEXT NOT NULL,
   domain TEXT NOT NULL, successful INTEGER NOT NULL, failed INTEGER NOT NULL,
   date INTEGER NOT NULL, text TEXT, gzip BLOB);
-CREATE INDEX reports_of_day ON reports(day, domain);
+CREATE UNIQUE INDEX reports_of_day ON reports(day, domain);
 -- state: 0 waiting, 1 delivered, 2 given up, 3 dropped.
 CREATE TABLE deliveries(
   number INTEGER PRIMARY KEY,

@@ -137,6 +137,19 @@ TEST_F(ReportQueueTest, AReportKeepsTheIdentityItWasBuiltWith) {
   EXPECT_EQ(parcels[1].identity, other);
 }
 
+TEST_F(ReportQueueTest, AReportIsThereOnceWhoeverWeAreMeanwhile) {
+  Add({ReportAbout("example.com", {kMail})});
+  for (std::string Submitter::*part :
+       {&Submitter::organization_name, &Submitter::contact_info,
+        &Submitter::domain, &Submitter::instance}) {
+    Identity other = ExampleIdentity();
+    other.submitter.*part = "other.example";
+    Add({ReportAbout("example.com", {kMail})}, kNow, other);
+  }
+  ASSERT_EQ(Rows().size(), 1u);
+  EXPECT_EQ(LoadOnly().identity, ExampleIdentity());
+}
+
 TEST_F(ReportQueueTest, AllOfABatchAreAddedOrNone) {
   const NewReport twice = ReportAbout("example.org", {kMail, kMail});
   EXPECT_FALSE(
