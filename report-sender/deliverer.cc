@@ -10,6 +10,10 @@ namespace {
 constexpr char kAttempts[] = "postern_report_deliveries_total";
 constexpr char kAttemptsHelp[] = "Attempts to deliver a report, by their end";
 
+// Of what was looked at, the last is looked at again: another program tells the
+// time, and then has to wait until it may write (report_queue.cc: 10 s).
+constexpr Seconds kOverlap{60};
+
 }  // namespace
 
 // --- lanes
@@ -83,10 +87,9 @@ void Deliverer::Look() {
     unwritten_count_.Set(static_cast<double>(unwritten_.size()));
   }
   const WallTime now = world_.clock.WallNow();
-  // Once more from its beginning: another program may have its own idea of
-  // this second, and a clock may have been set back.
+  // All of it where the clock was set back.
   const WallTime from =
-      now < looked_until_ ? WallTime{} : looked_until_ - Seconds(2);
+      now < looked_until_ ? WallTime{} : looked_until_ - kOverlap;
   const auto due = world_.queue.Due(from, now);
   if (!due) return NoteTrouble(due.error());
   looked_until_ = now;

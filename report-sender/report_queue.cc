@@ -1,5 +1,6 @@
 #include "report-sender/report_queue.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -236,12 +237,14 @@ Status ReportQueue::Add(std::span<const NewReport> reports,
       for (const NewReport::To& to : one.to) {
         const std::string uri = DestinationUri(to.destination);
         const std::string host = HostOf(to.destination);
+        // Whoever has looked until now does not look behind it again.
+        const WallTime next = std::max(to.not_before, now);
         delivery.Reset();
         delivery.Bind(1, report_number)
             .Bind(2, uri)
             .Bind(3, host)
             .Bind(4, std::holds_alternative<MailAddress>(to.destination))
-            .Bind(5, ToInt(to.not_before));
+            .Bind(5, ToInt(next));
         const Status destined = Run("write", delivery);
         if (!destined) return destined;
       }

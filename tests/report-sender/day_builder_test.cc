@@ -396,6 +396,17 @@ TEST_F(DayBuilderTest, ASlowDomainHoldsUpItselfAlone) {
   EXPECT_EQ(world.clock.since_start(), Seconds(20));
 }
 
+// Slow domains hold up a batch: what is in it is not late but due.
+TEST_F(DayBuilderTest, NoDeliveryIsQueuedForTimesThatHavePassed) {
+  Had(StsSuccess());
+  Had(StsSuccess("example.org"));
+  Wants(kMail);
+  world.dns.Txt("_smtp._tls.example.org", {RecordOf(kMail)}).After(Seconds(20));
+  EXPECT_EQ(Built().reports, 2u);
+  for (const DeliveryRow& row : Rows())
+    EXPECT_GE(row.next, world.clock.WallNow()) << row.domain;
+}
+
 // --- trouble
 
 TEST_F(DayBuilderTest, AQueueThatTakesNothingIsAnErrorAndTheDayIsBuiltAgain) {

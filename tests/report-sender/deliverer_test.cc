@@ -230,6 +230,17 @@ TEST_F(DelivererTest, WhatTheOperatorWantsToRetryIsTried) {
   EXPECT_EQ(StateOf(kMail), "delivered 2");
 }
 
+// Its write had to wait for another's.
+TEST_F(DelivererTest, WhatAnotherProgramMakesDueALittleLateIsFound) {
+  Add({ReportAbout("example.com", {kMail}, Now() + hours(1))});
+  Go(minutes(1));
+  const WallTime then = Now();
+  Go(Seconds(15));
+  EXPECT_EQ(*Open()->Hasten(kDay, "", then), 1u);
+  Go(Seconds(10));
+  EXPECT_EQ(StateOf(kMail), "delivered 1");
+}
+
 // --- turns
 
 TEST_F(DelivererTest, AHostWithManyDoesNotDelayAnother) {

@@ -189,6 +189,12 @@ TEST_F(ReportQueueTest, WhatIsDueFirstComesFirstWithItsHost) {
   EXPECT_TRUE((*due)[1].by_mail);
 }
 
+// Somebody who asks from one time to the next has to find it.
+TEST_F(ReportQueueTest, NothingBecomesDueBeforeItIsAdded) {
+  Add({ReportAbout("example.com", {kMail}, kNow - hours(1))}, kNow);
+  EXPECT_EQ(Rows()[0].next, kNow);
+}
+
 TEST_F(ReportQueueTest, WhatIsNotThereIsNotLoaded) {
   const auto parcel = queue().Load(1);
   ASSERT_TRUE(parcel);
