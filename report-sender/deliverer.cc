@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "common/text.h"
+
 #include "report-sender/schedule.h"
 
 namespace postern {
@@ -130,8 +132,7 @@ Awaitable<void> Deliverer::Attempt(DueDelivery due) {
   }
   if (!*parcel) co_return;  // dropped meanwhile
   const Parcel& loaded = **parcel;
-  Parcel copy = loaded;
-  const Handover handover = co_await world_.transport.Deliver(std::move(copy));
+  const Handover handover = co_await HandOver(loaded);
   const Settlement settlement = SettlementOf(
       loaded, handover, world_.clock.WallNow(), settings_.retry_for);
   Count(loaded, settlement);
@@ -139,6 +140,15 @@ Awaitable<void> Deliverer::Attempt(DueDelivery due) {
   leave.written = false;
   unwritten_.push_back({loaded, settlement});
   unwritten_count_.Set(static_cast<double>(unwritten_.size()));
+}
+
+Awaitable<Handover> Deliverer::HandOver(Parcel parcel) {
+  try {
+    co_return co_await world_.transport.Deliver(std::move(parcel));
+  } catch (const std::exception& error) {
+    // Out of memory, or our bug: it is tried again as any other.
+    co_return Handover{false, Printable(error.what()), std::nullopt};
+  }
 }
 
 bool Deliverer::Write(const Parcel& parcel, const Settlement& settlement) {

@@ -89,6 +89,7 @@ class Deliverer {
   Lane& LaneOf(bool by_mail) { return by_mail ? mails_ : posts_; }
   void Start();
   Awaitable<void> Attempt(DueDelivery due);
+  Awaitable<Handover> HandOver(Parcel parcel);
   // False: it could not be written.
   bool Write(const Parcel& parcel, const Settlement& settlement);
   void Count(const Parcel& parcel, const Settlement& settlement);

@@ -387,6 +387,21 @@ TEST_F(DelivererTest, WhatCannotBeReadIsFoundAgain) {
   EXPECT_EQ(StateOf(kMail), "delivered 1");
 }
 
+TEST_F(DelivererTest, AnExceptionIsAFailedAttempt) {
+  Start({.mails = 1});
+  transport.hosts["example.com"].throws = true;
+  AddTo(kMail);
+  AddTo("mailto:tls@other.example");
+  Go(Seconds(10));
+  EXPECT_EQ(StateOf("mailto:tls@other.example"), "delivered 1");
+  EXPECT_EQ(StateOf(kMail), "waiting 1");
+  EXPECT_EQ(Rows(std::nullopt, false)[0].reason, "out of\\x0awhatever");
+  EXPECT_EQ(deliverer->busy(), 0u);
+  transport.hosts["example.com"].throws = false;
+  Go(minutes(10));
+  EXPECT_EQ(StateOf(kMail), "delivered 2");
+}
+
 TEST_F(DelivererTest, AfterStopNoneIsStarted) {
   Start({.mails = 1});
   AddTo(kMail, 3);
