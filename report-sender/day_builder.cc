@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/log.h"
+#include "common/text.h"
 
 #include "report-sender/gzip.h"
 #include "report-sender/report_json.h"
@@ -82,7 +83,13 @@ Awaitable<void> DayBuilder::WorkOn(std::shared_ptr<Work> work) {
   const Leave leave{*work};
   while (work->next < work->domains.size() && !work->error) {
     std::string domain(work->domains[work->next++]);
-    co_await BuildOne(work, std::move(domain));
+    try {
+      co_await BuildOne(work, domain);
+    } catch (const std::exception& error) {
+      // Out of memory, or our bug: no domain is left out unnoticed.
+      work->error = Error{"cannot build the report about " + domain + ": " +
+                          Printable(error.what())};
+    }
     ++work->finished;
     if (work->progress) work->progress(work->finished, work->domains.size());
   }

@@ -1,5 +1,7 @@
 #include "report-sender/day_builder.h"
 
+#include <stdexcept>
+
 #include <gtest/gtest.h>
 
 #include "tests/report-sender/queue_folder.h"
@@ -46,7 +48,7 @@ class DayBuilderTest : public testing::Test, public QueueFolder {
   Result<BuiltDay> Build(const std::string& domain = "",
                          DayBuilder::Progress progress = nullptr) {
     DayBuilder builder({world.loop.get_executor(), world.clock,
-                        world.dns, queue(),
+                        resolver ? *resolver : world.dns, queue(),
                         world.metrics});
     return world.Run(
         builder.Build(kDay, totals, configuration, domain, std::move(progress)),
@@ -66,6 +68,7 @@ class DayBuilderTest : public testing::Test, public QueueFolder {
   }
 
   FakeOutside world;
+  Resolver* resolver = nullptr;  // instead of world.dns
   const std::shared_ptr<DayTotals> totals = std::make_shared<DayTotals>();
   const std::shared_ptr<ReportConfiguration> configuration =
       std::make_shared<ReportConfiguration>();
@@ -429,6 +432,35 @@ TEST_F(DayBuilderTest, AQueueThatCannotBeReadIsAnError) {
   Wants(kMail);
   Sql("ALTER TABLE mails RENAME TO gone");
   EXPECT_FALSE(Build());
+}
+
+class ThrowingResolver final : public Resolver {
+ public:
+  explicit ThrowingResolver(Resolver& resolver) : resolver_(resolver) {}
+  Awaitable<DnsAnswer> Query(std::string name, DnsType type) override {
+    DnsAnswer answer = co_await resolver_.Query(name, type);
+    if (name == "_smtp._tls.bad.example") throw std::runtime_error("a bug");
+    co_return answer;
+  }
+  Awaitable<DnsAnswer> QueryUnchecked(std::string name, DnsType type) override {
+    return Query(std::move(name), type);
+  }
+  bool Validates() const override { return true; }
+
+ private:
+  Resolver& resolver_;
+};
+
+TEST_F(DayBuilderTest, AnExceptionIsAnError) {
+  ThrowingResolver throwing(world.dns);
+  resolver = &throwing;
+  Had(StsSuccess());
+  Had(StsSuccess("bad.example"));
+  Wants(kMail);
+  const auto built = Build();
+  ASSERT_FALSE(built);
+  EXPECT_EQ(built.error().message,
+            "cannot build the report about bad.example: a bug");
 }
 
 }  // namespace
