@@ -773,5 +773,36 @@ TEST_F(ReportQueueTest, AProcessThatIsKilledAnywhereLeavesWholeReports) {
             0);
 }
 
+TEST_F(ReportQueueTest, SeveralProcessesMayMakeItAtTheSameTime) {
+  Close();
+  for (int round = 0; round < 5; ++round) {
+    const std::string file =
+        folder.PathOf("new" + std::to_string(round) + ".db");
+    int start[2];
+    ASSERT_EQ(pipe(start), 0);
+    std::vector<pid_t> children;
+    for (int i = 0; i < 8; ++i) {
+      children.push_back(fork());
+      if (children.back() == 0) {
+        close(start[1]);
+        char byte;
+        while (read(start[0], &byte, 1) > 0) {
+        }
+        const auto opened = ReportQueue::Open(file);
+        if (!opened)
+          std::fprintf(stderr, "%s\n", opened.error().message.c_str());
+        _exit(opened && (*opened)->Waiting() ? 0 : 1);
+      }
+    }
+    close(start[0]);
+    close(start[1]);  // all of them now
+    for (const pid_t child : children) {
+      int status = -1;
+      waitpid(child, &status, 0);
+      EXPECT_EQ(status, 0);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace postern
