@@ -124,15 +124,16 @@ Status ReportQueue::Prepare() {
   sqlite3_busy_timeout(db, kBusyTimeoutMs);
   // Before anything is written: it may be somebody else's.
   // At one time: another process may be making it.
+  const Error foreign{path_ + " is no queue of reports; move it away"};
   sqlite::Execute(db, "BEGIN");
   const auto application = sqlite::Ask(db, "PRAGMA application_id");
   const auto tables = sqlite::Ask(db, "SELECT count(*) FROM sqlite_master");
   const auto version = sqlite::Ask(db, "PRAGMA user_version");
+  if (sqlite3_errcode(db) == SQLITE_NOTADB) return foreign;
   if (!application || !tables || !version) return Failed("read");
   sqlite::Execute(db, "COMMIT");
   const bool is_new = *tables == 0 && *application == 0;
-  if (!is_new && *application != kApplicationId)
-    return Error{path_ + " is no queue of reports; move it away"};
+  if (!is_new && *application != kApplicationId) return foreign;
   if (*version > kVersion)
     return Error{path_ + " is of a newer version of Postern; install that"};
   // FULL: a commit is synced.

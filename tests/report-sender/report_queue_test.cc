@@ -593,6 +593,13 @@ TEST_F(ReportQueueTest, AnotherProgramsFileIsRefusedUntouched) {
   EXPECT_EQ(std::filesystem::file_size(file), before);
 }
 
+TEST_F(ReportQueueTest, AFileThatIsNoDatabaseIsRefusedUntouched) {
+  const std::string text = folder.Write("text", std::string(5000, 'x'));
+  EXPECT_EQ(ErrorOf(ReportQueue::Open(text)),
+            text + " is no queue of reports; move it away");
+  EXPECT_EQ(std::filesystem::file_size(text), 5000u);
+}
+
 TEST_F(ReportQueueTest, AFileOfANewerVersionIsRefused) {
   Sql("PRAGMA user_version = 2");
   EXPECT_EQ(ErrorOf(ReportQueue::Open(path())),
