@@ -14,7 +14,7 @@ namespace {
 
 // In the form in which it is looked for; nullopt: it is none.
 std::optional<std::string> NormalEntry(std::string_view word) {
-  const size_t at = word.rfind('@');
+  const size_t at = word.find('@');
   const auto domain =
       NormalizeDomain(word.substr(at == word.npos ? 0 : at + 1));
   if (!domain) return std::nullopt;

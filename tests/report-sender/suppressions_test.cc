@@ -124,6 +124,8 @@ TEST(Suppressions, ABadLineIsNamed) {
       {"https://example.com/", "'https://example.com/' " + neither},
       {"\x1b[2J", "'\\x1b[2J' " + neither},
       {"a..b", "'a..b' " + neither},
+      {"@@example.com", "'@@example.com' " + neither},
+      {"@a@example.com", "'@a@example.com' " + neither},
       {"example.com until", until},
       {"example.com till 2027-01-31", until},
       {"example.com 2027-01-31", until},
