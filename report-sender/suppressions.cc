@@ -78,7 +78,8 @@ Result<Suppressions> LoadSuppressions(const std::string& path) {
   if (path.empty()) return Suppressions();
   std::ifstream file(path);
   std::stringstream text;
-  if (!file || !(text << file.rdbuf() || file.peek() == EOF))
+  // (An empty file puts nothing into `text`, one that cannot be read neither.)
+  if (!file || !(text << file.rdbuf() || file.peek() == EOF) || file.bad())
     return Error{"cannot read " + path + ": " + std::strerror(errno) +
                  "; check report.suppress"};
   return Suppressions::Parse(text.str(), path);

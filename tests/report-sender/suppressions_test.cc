@@ -178,5 +178,15 @@ TEST(LoadSuppressions, AFileThatIsNotThereIsAnError) {
             "report.suppress");
 }
 
+// It is no empty file: nobody would be suppressed.
+TEST(LoadSuppressions, AFileThatCannotBeReadIsAnError) {
+  const TemporaryFolder folder;
+  const auto loaded = LoadSuppressions(folder.path());
+  ASSERT_FALSE(loaded);
+  EXPECT_EQ(loaded.error().message, "cannot read " + folder.path() +
+                                        ": Is a directory; check "
+                                        "report.suppress");
+}
+
 }  // namespace
 }  // namespace postern
