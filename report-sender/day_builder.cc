@@ -7,6 +7,7 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include "common/log.h"
+#include "common/text.h"
 
 #include "report-sender/gzip.h"
 #include "report-sender/report_json.h"
@@ -78,23 +79,25 @@ Awaitable<void> DayBuilder::WorkOn(std::shared_ptr<Work> work) {
   // However it ends, who waits for the day goes on.
   struct Leave {
     Work& work;
-    bool is_done = false;
     ~Leave() {
-      if (!is_done && !work.error)
-        work.error = Error{"a report could not be built (the log says why)"};
       if (--work.workers == 0) work.done.Set();
     }
   };
-  Leave leave{*work};
+  const Leave leave{*work};
   while (work->next < work->domains.size() && !work->error) {
     std::string domain(work->domains[work->next++]);
     // Where no lookup is needed, others want to run, too.
     co_await boost::asio::post(world_.executor, boost::asio::use_awaitable);
-    co_await BuildOne(work, std::move(domain));
+    try {
+      co_await BuildOne(work, domain);
+    } catch (const std::exception& error) {
+      // Out of memory, or our bug: no domain is left out unnoticed.
+      work->error = Error{"cannot build the report about " + domain + ": " +
+                          Printable(error.what())};
+    }
     ++work->finished;
     if (work->progress) work->progress(work->finished, work->domains.size());
   }
-  leave.is_done = true;
 }
 
 Awaitable<void> DayBuilder::BuildOne(std::shared_ptr<Work> work,

@@ -6,17 +6,21 @@
 
 #include <boost/asio/post.hpp>
 
+#include "common/text.h"
+
 #include "report-sender/schedule.h"
 
 namespace postern {
 namespace {
 
-// Longer than a program waits for the queue. What takes longer still is found
-// by the look at all.
-constexpr Seconds kOverlap{15};
 constexpr Seconds kLookAtAll{60};
 constexpr char kAttempts[] = "postern_report_deliveries_total";
 constexpr char kAttemptsHelp[] = "Attempts to deliver a report, by their end";
+
+// Of what was looked at, the last is looked at again: another program tells the
+// time, and then has to wait until it may write (report_queue.cc: 10 s). What
+// takes longer still is found by the look at all.
+constexpr Seconds kOverlap{60};
 
 }  // namespace
 
@@ -141,7 +145,7 @@ Awaitable<void> Deliverer::Attempt(Lane& lane, DueDelivery due) {
   EndedAttempt attempt{**parcel, {}};
   attempt.parcel.text.clear();
   attempt.parcel.gzip.clear();
-  unwritten_.reserve(known_.size());  // what was accepted must not get lost
+  unwritten_.reserve(under_way() + 1);  // what was accepted must not get lost
   Parcel whole = **parcel;
   const Handover handover = co_await HandOver(std::move(whole));
   attempt.settlement = SettlementOf(
@@ -157,7 +161,7 @@ Awaitable<Handover> Deliverer::HandOver(Parcel parcel) {
   try {
     handover = co_await world_.transport.Deliver(std::move(parcel));
   } catch (const std::exception& error) {
-    handover.reason = error.what();
+    handover.reason = Printable(error.what());
   }
   co_return handover;
 }

@@ -28,7 +28,10 @@ Handover Refused(const std::string& reason) {
 }
 
 Awaitable<Handover> Unwanted(std::string reason) {
-  co_return Handover{.unwanted = true, .reason = std::move(reason)};
+  Handover handover;
+  handover.reason = std::move(reason);
+  handover.unwanted = true;
+  co_return handover;
 }
 
 }  // namespace
@@ -49,7 +52,7 @@ Handover JudgePost(const HttpsResponse& response) {
   // RFC 8460 section 5.4. What comes behind the status does not matter.
   if (response.status >= 200 && response.status < 300)
     return {.accepted = true};
-  if (response.failure != HttpsFailure::kNone) return Refused(response.detail);
+  if (response.status == 0) return Refused(response.detail);
   Handover refused =
       Refused("the server answered " + std::to_string(response.status) +
               (response.status >= 300 && response.status < 400

@@ -24,6 +24,8 @@ struct Submitter {
   std::string domain;
   // Tells two machines of one organization apart: any text.
   std::string instance;
+
+  friend bool operator==(const Submitter&, const Submitter&) = default;
 };
 
 // The day as the report has it: from its first to its last second, so that no

@@ -20,6 +20,7 @@ namespace {
 using sqlite::Statement;
 
 constexpr int kBusyTimeoutMs = 10000;
+constexpr int kBusyPauseMs = 10;
 constexpr int64_t kApplicationId = 0x504f5352;  // "POSR"
 constexpr int64_t kVersion = 1;
 constexpr size_t kMinIdPrefix = 6;
@@ -70,6 +71,17 @@ Day DayIn(const Statement& row, int column) {
   return ParseDay(row.Text(column)).value_or(Day());
 }
 
+// SQLite does not wait by itself for others that have the file open meanwhile.
+int UseWal(sqlite3* db) {
+  int code = SQLITE_BUSY;
+  for (int left = kBusyTimeoutMs; code == SQLITE_BUSY && left > 0;
+       left -= kBusyPauseMs) {
+    code = sqlite::Execute(db, "PRAGMA journal_mode = WAL");
+    if (code == SQLITE_BUSY) sqlite3_sleep(kBusyPauseMs);
+  }
+  return code;
+}
+
 std::string HostOf(const Destination& destination) {
   if (const auto* url = std::get_if<HttpsUrl>(&destination)) return url->host;
   const std::string& address = std::get<MailAddress>(destination).address;
@@ -114,19 +126,24 @@ Status ReportQueue::Prepare() {
   sqlite3* const db = db_.get();
   sqlite3_busy_timeout(db, kBusyTimeoutMs);
   // Before anything is written: it may be somebody else's.
+  // At one time: another process may be making it.
+  const Error foreign{path_ + " is no queue of reports; move it away"};
+  sqlite::Execute(db, "BEGIN");
   const auto application = sqlite::Ask(db, "PRAGMA application_id");
   const auto tables = sqlite::Ask(db, "SELECT count(*) FROM sqlite_master");
   const auto version = sqlite::Ask(db, "PRAGMA user_version");
+  if (sqlite3_errcode(db) == SQLITE_NOTADB) return foreign;
   if (!application || !tables || !version) return Failed("read");
+  sqlite::Execute(db, "COMMIT");
   const bool is_new = *tables == 0 && *application == 0;
-  if (!is_new && *application != kApplicationId)
-    return Error{path_ + " is no queue of reports; move it away"};
+  if (!is_new && *application != kApplicationId) return foreign;
   if (*version > kVersion)
     return Error{path_ + " is of a newer version of Postern; install that"};
   // FULL: a commit is synced.
-  if (sqlite::Execute(db,
-                      "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-                      "PRAGMA foreign_keys = ON;") != SQLITE_OK)
+  if (UseWal(db) != SQLITE_OK ||
+      sqlite::Execute(db,
+                      "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;") !=
+          SQLITE_OK)
     return Failed("use");
   if (!is_new) return Done{};
   chmod(path_.c_str(), 0640);
@@ -252,13 +269,14 @@ Status ReportQueue::Add(std::span<const NewReport> reports,
       for (const NewReport::To& to : one.to) {
         const std::string uri = DestinationUri(to.destination);
         const std::string host = HostOf(to.destination);
+        // Whoever has looked until now does not look behind it again.
+        const WallTime next = std::max(to.not_before, now);
         delivery.Reset();
         delivery.Bind(1, report_number)
             .Bind(2, uri)
             .Bind(3, host)
             .Bind(4, std::holds_alternative<MailAddress>(to.destination))
-            // Not before now: Due() is asked for what has come since.
-            .Bind(5, ToInt(std::max(to.not_before, now)));
+            .Bind(5, ToInt(next));
         const Status destined = Run("write", delivery);
         if (!destined) return destined;
       }

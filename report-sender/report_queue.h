@@ -48,7 +48,7 @@ struct NewReport {
   std::string gzip;  // of ReportJson()
   struct To {
     Destination destination;
-    WallTime not_before;
+    WallTime not_before;  // or when it is added
   };
   std::vector<To> to;
 };

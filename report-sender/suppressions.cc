@@ -14,7 +14,7 @@ namespace {
 
 // In the form in which it is looked for; nullopt: it is none.
 std::optional<std::string> NormalEntry(std::string_view word) {
-  const size_t at = word.rfind('@');
+  const size_t at = word.find('@');
   const auto domain =
       NormalizeDomain(word.substr(at == word.npos ? 0 : at + 1));
   if (!domain) return std::nullopt;
@@ -78,7 +78,8 @@ Result<Suppressions> LoadSuppressions(const std::string& path) {
   if (path.empty()) return Suppressions();
   std::ifstream file(path);
   std::stringstream text;
-  if (!file || !(text << file.rdbuf() || file.peek() == EOF))
+  // (An empty file puts nothing into `text`, one that cannot be read neither.)
+  if (!file || !(text << file.rdbuf() || file.peek() == EOF) || file.bad())
     return Error{"cannot read " + path + ": " + std::strerror(errno) +
                  "; check report.suppress"};
   return Suppressions::Parse(text.str(), path);

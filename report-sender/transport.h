@@ -14,10 +14,10 @@ namespace postern {
 
 struct Handover {
   bool accepted = false;
-  bool unwanted = false;    // by our operator: not to be tried any more
   std::string reason = "";  // why not: printable, for the operator
   // Where the other side says so.
   std::optional<Seconds> retry_after = std::nullopt;
+  bool unwanted = false;  // by our operator: not to be tried any more
 };
 
 class Transport {

@@ -88,11 +88,17 @@ TEST_F(ReadDayTest, ATornEndIsSkippedAndCounted) {
 }
 
 TEST_F(ReadDayTest, AFolderThatIsNotThereIsAnError) {
-  const Status status = Read({"not"});
+  const Status status = Read({"not/outcomes"});
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().message,
             "cannot read " + root +
-                "/not/2026-11-22.jsonl: No such file or directory");
+                "/not/outcomes/2026-11-22.jsonl: No such file or directory");
+}
+
+// The first outcome makes the folder of day files.
+TEST_F(ReadDayTest, BeforeTheFirstOutcomeThereIsNothing) {
+  ASSERT_TRUE(Read({"outcomes"}));
+  EXPECT_EQ(totals.lines(), 0u);
 }
 
 TEST_F(ReadDayTest, SoIsAFileThatCannotBeRead) {

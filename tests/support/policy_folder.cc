@@ -2,13 +2,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-
-#include <sys/resource.h>
 
 #include <gtest/gtest.h>
 #include <sqlite3.h>
@@ -141,22 +138,6 @@ std::string Told(const StsMemory& memory) {
             memory.failure->reason;
   }
   return text.empty() ? "nothing" : text;
-}
-
-FullDisk::FullDisk(uint64_t bytes) {
-  signal(SIGXFSZ, SIG_IGN);
-  rlimit limit{};
-  getrlimit(RLIMIT_FSIZE, &limit);
-  before_ = limit.rlim_cur;
-  limit.rlim_cur = bytes;
-  setrlimit(RLIMIT_FSIZE, &limit);
-}
-
-FullDisk::~FullDisk() {
-  rlimit limit{};
-  getrlimit(RLIMIT_FSIZE, &limit);
-  limit.rlim_cur = before_;
-  setrlimit(RLIMIT_FSIZE, &limit);
 }
 
 UnreadableDisk::UnreadableDisk() {

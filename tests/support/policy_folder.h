@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "policy-daemon/policy_file.h"
+#include "tests/support/full_disk.h"
 
 namespace postern {
 
@@ -49,18 +50,6 @@ FailedFetch SomeFailure(const std::string& id = "1");
 
 // Everything about a domain on one line, to compare and to read.
 std::string Told(const StsMemory& memory);
-
-// While it lives, no file can grow beyond `bytes`: a full disk.
-class FullDisk {
- public:
-  explicit FullDisk(uint64_t bytes = 0);
-  ~FullDisk();
-  FullDisk(const FullDisk&) = delete;
-  FullDisk& operator=(const FullDisk&) = delete;
-
- private:
-  uint64_t before_;
-};
 
 // While it lives, SQLite cannot read any file: a faulty disk.
 class UnreadableDisk {
