@@ -53,11 +53,11 @@ Handover JudgePost(const HttpsResponse& response) {
   if (response.status >= 200 && response.status < 300)
     return {.accepted = true};
   if (response.status == 0) return Refused(response.detail);
-  Handover refused =
-      Refused("the server answered " + std::to_string(response.status) +
-              (response.status >= 300 && response.status < 400
-                   ? " (redirects are not followed)"
-                   : ""));
+  std::string reason = "the server answered " + std::to_string(response.status);
+  if (response.status >= 300 && response.status < 400)
+    reason += " (redirects are not followed)";
+  if (!response.detail.empty()) reason += "; " + response.detail;
+  Handover refused = Refused(reason);
   // A date is not taken: our own intervals will do.
   if (const auto seconds = ParseUint(response.retry_after, kMaxRetryAfter))
     refused.retry_after = Seconds(*seconds);

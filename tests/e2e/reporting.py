@@ -34,6 +34,9 @@ IMPOSTOR = "impostor.reports.test"  # with a certificate for another name
 ADDRESS = world.V4 + "83"
 COLLECTOR = ("127.0.0.1", 8460)
 MAILBOX = "tls@reports.test"
+HTTPS = f"https://{RUA}"
+BY_MAIL = f"mailto:{MAILBOX}"
+A = "a.reports.test"  # a domain that mails are sent to
 SCHEMA = json.loads((pathlib.Path(__file__).resolve().parents[2] /
                      "docs/report.schema.json").read_text())
 VALIDATOR = Draft202012Validator(SCHEMA)
@@ -431,3 +434,19 @@ def txt_record(name, timeout=5):
          name.decode().rstrip("."), "TXT"], check=True,
         stdout=subprocess.PIPE, text=True).stdout
     return "".join(answer.split('"')[1::2]).encode()
+
+
+def policy_of(report):
+    """The only one of a report."""
+    policy, = report["policies"]
+    return policy
+
+
+def to_be_tried(reporter):
+    """The day's only report is in the queue after a try that failed, and due:
+    serve does not wait before it delivers it. Returns its report-id."""
+    reporter.sends(WAITS)
+    report_id = reporter.delivery(A)["report-id"]
+    retried = reporter.command("retry", report_id)
+    equal(retried.returncode, FINE, f"exit status of retry ({retried.stderr})")
+    return report_id

@@ -6,9 +6,11 @@ Skipped where it cannot run.
 """
 
 from . import (administration, answers, blocking, configuration, disk, memory,
-               milter, outcomes, processes, reports, resolvers, service)
+               milter, outcomes, processes, report_faults, report_operation,
+               reports, resolvers, service)
 
 SUBJECTS = (answers, processes, resolvers, memory, disk, administration,
-            configuration, service, milter, outcomes, blocking, reports)
+            configuration, service, milter, outcomes, blocking, reports,
+            report_faults, report_operation)
 SCENARIOS = [scenario for subject in SUBJECTS
              for scenario in subject.SCENARIOS]
