@@ -16,6 +16,9 @@ namespace {
 
 constexpr uint64_t kFiles = 4096;
 constexpr std::chrono::milliseconds kLookInterval{200};
+// Of many deliveries: to count what is left takes longer.
+constexpr uint64_t kMany = 1000;
+constexpr std::chrono::milliseconds kLongInterval{2000};
 // Where the daemon delivers: as long as any attempt may take, and a bit.
 constexpr Seconds kDaemonPatience{120};
 
@@ -122,7 +125,8 @@ class Sender {
     for (uint64_t left = *hastened; left > 0;) {
       if (*ours) engine_.deliverer.Look();
       Event pause(engine_.loop.get_executor(), *engine_.clock);
-      co_await pause.WaitUntil(engine_.clock->Now() + kLookInterval);
+      co_await pause.WaitUntil(engine_.clock->Now() +
+                               (left > kMany ? kLongInterval : kLookInterval));
       const auto overdue =
           engine_.queue->Overdue(request_.day, request_.domain, now);
       if (!overdue) co_return overdue.error();
