@@ -85,7 +85,7 @@ const std::vector<OptionSpec>& Specs() {
   static const std::vector<OptionSpec> specs = {
       {"policy.listen", "unix:/var/spool/postfix/postern/policy.sock",
        "unix:PATH (up to 107 bytes) or inet:ADDRESS:PORT",
-       "where Postfix asks (socketmap); repeatable", true,
+       "where Postfix asks (socketmap)", true,
        [](Options& o, const std::string& text) {
          const auto listen = ListenAddress::Parse(text);
          if (listen) o.policy.listen.push_back(*listen);
@@ -154,8 +154,8 @@ const std::vector<OptionSpec>& Specs() {
        }},
       {"policy.overrides", "", "a file",
        "your own word on single destinations, one a line: DOMAIN off, or a\n"
-       "TLS level with its attributes, or sts-off, dane-off (see\n"
-       "docs/operations.md)",
+       "TLS level with its attributes, or sts-off, dane-off (default: none;\n"
+       "see docs/operations.md)",
        false,
        [](Options& o, const std::string& text) {
          o.policy.overrides = text;
@@ -198,7 +198,7 @@ const std::vector<OptionSpec>& Specs() {
          return Assign(o.dane.enabled, text);
        }},
       {"dns.server", "", "ADDRESS, ADDRESS:PORT or [IPV6]:PORT",
-       "validating resolver; repeatable (default: /etc/resolv.conf)", true,
+       "validating resolver (default: /etc/resolv.conf)", true,
        [](Options& o, const std::string& text) {
          const auto server = AddressAndPort::Parse(text, 53);
          if (server) o.dns.servers.push_back(*server);
@@ -259,7 +259,7 @@ const std::vector<OptionSpec>& Specs() {
       {"tlsrpt.listen", "unix:/var/spool/postfix/postern/tlsrpt.sock",
        "unix:PATH (up to 107 bytes), or none",
        "where Postfix >= 3.10 tells how sessions went\n"
-       "(smtp_tlsrpt_socket_name); repeatable",
+       "(smtp_tlsrpt_socket_name)",
        true,
        [](Options& o, const std::string& text) {
          if (text == "none") return true;
@@ -271,7 +271,7 @@ const std::vector<OptionSpec>& Specs() {
       {"tlsrpt.maillog", "", "the path of a file, or journal",
        "Postfix's log, for Postfix < 3.10, which tells of no sessions\n"
        "otherwise: a file, or journal for systemd's (see docs/maillog.md);\n"
-       "replaces tlsrpt.listen",
+       "replaces tlsrpt.listen (default: none)",
        false,
        [](Options& o, const std::string& text) {
          o.tlsrpt.maillog = text;
@@ -279,8 +279,8 @@ const std::vector<OptionSpec>& Specs() {
        }},
       {"spool.directory", "/var/spool/postern", "a folder",
        "where outcomes are written, a file a UTC day in its folder outcomes;\n"
-       "it is made if its parent exists; repeated: folders of other machines,\n"
-       "which postern-report reads, too",
+       "it is made if its parent exists; further ones: folders of other\n"
+       "machines, which postern-report reads, too",
        true,
        [](Options& o, const std::string& text) {
          if (o.spool.directory.empty())
@@ -360,8 +360,8 @@ const std::vector<OptionSpec>& Specs() {
          return Assign(o.report.subtract_own, text);
        }},
       {"report.suppress", "", "a file",
-       "domains and addresses that get no reports, one a line (see\n"
-       "docs/operations.md)",
+       "domains and addresses that get no reports, one a line (default: none;\n"
+       "see docs/operations.md)",
        false,
        [](Options& o, const std::string& text) {
          o.report.suppress = text;
@@ -391,14 +391,15 @@ const std::vector<OptionSpec>& Specs() {
        }},
       {"report.dkim_selector", "", "a name such as tlsrpt2026",
        "where the key's public half is: SELECTOR._domainkey.DOMAIN;\n"
-       "repeatable, one for each dkim_key",
+       "one for each dkim_key (default: none)",
        true,
        [](Options& o, const std::string& text) {
          o.report.dkim_selectors.push_back(text);
          return !text.empty();
        }},
       {"report.dkim_key", "", "a file with a private key in PEM",
-       "signs the mails (RSA or Ed25519); repeatable, e.g. one of each", true,
+       "signs the mails (RSA or Ed25519), e.g. one of each (default: none)",
+       true,
        [](Options& o, const std::string& text) {
          o.report.dkim_keys.push_back(text);
          return text.starts_with('/');

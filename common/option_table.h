@@ -21,7 +21,8 @@ using Setter = std::function<bool(Options&, const std::string& text)>;
 
 struct OptionSpec {
   std::string key;           // "section.name"
-  std::string default_text;  // "": set() is not called without a value
+  std::string default_text;  // "": set() is not called without a value; what
+                             // counts then is in `help`, "(default: ...)"
   std::string expected;      // what a value looks like
   std::string help;
   bool repeatable;

@@ -236,6 +236,7 @@ std::string OptionsHelp(bool (*is_wanted)(std::string_view key)) {
       help += c;
       if (c == '\n') help += std::string(kColumn, ' ');
     }
+    if (spec.repeatable) help += "; repeatable";
     if (!spec.default_text.empty()) {
       help += "\n" + std::string(kColumn, ' ') + "[" + spec.default_text + "]";
     }
