@@ -46,6 +46,8 @@ Try it:
 Exit codes: 0 fine; 1 something is wrong with the domain or the machine asked
 about; 2 usage or configuration; 75 a temporary failure.
 
+More: postern-policy(8), postern.conf(5), postern-spool(5).
+
 Options (each is also a key of the configuration file: [policy] listen = ...):
   --config FILE           read FILE [/etc/postern/postern.conf if it exists]
   --json                  query, cache, failures: JSON instead of text

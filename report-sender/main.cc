@@ -54,6 +54,8 @@ Try it:
 Exit codes: 0 fine; 1 something was given up, or there is no such thing; 2 usage
 or configuration; 75 a temporary failure, or something waits.
 
+More: postern-report(8), postern.conf(5), postern-spool(5).
+
 Options (each is also a key of the configuration file: [report] jitter = ...):
   --config FILE           read FILE [/etc/postern/postern.conf if it exists]
   --version, --help

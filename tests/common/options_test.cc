@@ -1,11 +1,14 @@
 #include "common/options.h"
 
 #include <fstream>
+#include <set>
 #include <string>
 
 #include <unistd.h>
 
 #include <gtest/gtest.h>
+
+#include "common/option_table.h"
 
 namespace postern {
 namespace {
@@ -403,6 +406,34 @@ TEST(MaillogOption, IsAPathOrTheJournal) {
   Bad("[tlsrpt]\nmaillog = mail.log\n",
       "FILE:2: tlsrpt.maillog cannot be 'mail.log'; expected the path of a "
       "file, or journal");
+}
+
+// --help and postern.conf(5) go by these two.
+TEST(OptionTable, EveryKeySaysWhatCountsWithoutIt) {
+  for (const OptionSpec& spec : Specs())
+    EXPECT_NE(spec.default_text.empty(),
+              spec.help.find("(default: ") == std::string::npos)
+        << spec.key;
+}
+
+TEST(OptionTable, KeysOfASectionStandTogether) {
+  std::set<std::string> sections;
+  std::string current;
+  for (const OptionSpec& spec : Specs()) {
+    const std::string section = spec.key.substr(0, spec.key.find('.'));
+    if (section != current) {
+      EXPECT_TRUE(sections.insert(section).second) << spec.key;
+    }
+    current = section;
+  }
+}
+
+TEST(OptionsHelp, SaysWhatIsRepeatable) {
+  const std::string help =
+      OptionsHelp([](std::string_view key) { return key == "dns.server"; });
+  EXPECT_EQ(help,
+            "  --dns.server            validating resolver (default: "
+            "/etc/resolv.conf); repeatable\n");
 }
 
 }  // namespace
