@@ -1,6 +1,6 @@
 // The configuration: /etc/postern/postern.conf, and every key as an option.
 //
-// Every key is described once, in the table of options.cc: name, default,
+// Every key is described once, in the table of option_table.cc: name, default,
 // help, and how its text becomes a value. An unknown key or a value that does
 // not fit is an Error that names the file, the line and the nearest key.
 #pragma once
