@@ -57,14 +57,17 @@ def program(path, option):
 
 
 def enter(script, binary, logs=None):
-    """The checked path of the binary, inside the test internet.
-
-    Outside of it, starts one that runs the script again, and does not return.
-    """
+    """The checked path of the binary, inside the test internet."""
     binary = program(binary, "--daemon")
-    if "TESTNET_DIR" not in os.environ:
-        internet = str(HERE / "internet")
-        options = ["--logs", logs] if logs else []
-        os.execv(internet, [internet, *options, "--",
-                            os.path.abspath(script), *sys.argv[1:]])
+    enter_internet(script, logs)
     return binary
+
+
+def enter_internet(script, logs=None):
+    """Outside of it, starts one that runs the script again; never returns."""
+    if "TESTNET_DIR" in os.environ:
+        return
+    internet = str(HERE / "internet")
+    options = ["--logs", logs] if logs else []
+    os.execv(internet, [internet, *options, "--", os.path.abspath(script),
+                        *sys.argv[1:]])

@@ -98,11 +98,14 @@ class Internet:
             self.web.update(domain)
         self.names.update(domain)
 
-    def resolver(self, address, validating=True):
-        """Starts one more Unbound; returns its process."""
-        process = self._spawn(f"unbound-{address}",
-                              self.names.unbound_command(address, validating))
-        self._wait_resolving(address)
+    def resolver(self, address, validating=True, prefix=()):
+        """Starts one more Unbound; returns its process.
+
+        prefix: of its command, and of those that ask it (another network).
+        """
+        command = self.names.unbound_command(address, validating)
+        process = self._spawn(f"unbound-{address}", [*prefix, *command])
+        self._wait_resolving(address, prefix)
         return process
 
     def _spawn(self, name, command):
@@ -131,10 +134,10 @@ class Internet:
             wait_for(lambda: listening(address, port), START_LIMIT,
                      f"[{address}]:{port}")
 
-    def _wait_resolving(self, address):
+    def _wait_resolving(self, address, prefix=()):
         def resolves():
             answer = subprocess.run(
-                ["kdig", "+retry=0", "+time=1", "@" + address, "test", "SOA"],
+                [*prefix, "kdig", "+retry=0", "+time=1", "@" + address, "test", "SOA"],
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE).stdout
             return b"status: NOERROR" in answer
         wait_for(resolves, START_LIMIT, f"resolver on {address}")
