@@ -1,6 +1,7 @@
 """What is expected of the package on a clean machine: STEPS, in their order."""
 
-import pathlib
+import email
+import json
 import re
 import shutil
 
@@ -9,6 +10,7 @@ from checks import DANE, STS, equal, found_in
 from container import Container
 from daemon import OUR_INTERNET
 from maillog import MailLog
+from reporting import reported_day
 from testnet import wait_for
 
 LIMIT = 30  # seconds, for mail and services
@@ -63,8 +65,19 @@ class Machine(Container):
         return self.out("systemctl", "show", "-P", "NRestarts", unit)
 
     def postfix(self):
-        """What main.cf and master.cf mean, set by set."""
+        """What main.cf and master.cf mean."""
         return self.out("postconf", "-n"), self.out("postconf", "-M")
+
+    def tells_of_sessions(self):
+        """Is its Postfix 3.10 or later?"""
+        version = self.out("postconf", "-h", "mail_version")
+        return [int(n) for n in version.split(".")[:2]] >= [3, 10]
+
+    def spool(self):
+        """The lines of the spool, oldest first."""
+        folder = self.path("/var/spool/postern/outcomes")
+        return [json.loads(line) for path in sorted(folder.glob("*.jsonl"))
+                for line in path.read_text().splitlines()]
 
 
 class JournalLog(MailLog):
@@ -118,4 +131,144 @@ def users_and_folders(machine):
     machine.run("postfix", "check")
 
 
-STEPS = [install, users_and_folders]
+def configure(machine):
+    """a changed configuration is taken up by a reload"""
+    # The hosts of the test internet have addresses that are nobody's.
+    with open(machine.path(CONFIG), "a") as config:
+        config.write(f"[sts]\nallow_private = {OUR_INTERNET}\n")
+        config.write(f"[report]\njitter = 0s\n")
+    machine.run("systemctl", "reload", *SERVICES)
+    for unit in SERVICES:
+        wait_for(lambda: "event=reloaded" in
+                 machine.out("journalctl", "-u", unit), LIMIT, unit)
+    found_in("secure match=mx.sts-enforce.test",
+             machine.out("postern-policy", "query", STS), "query")
+
+
+def wire(machine):
+    """setup tells what it would change, changes it, and then has nothing"""
+    machine.unwired = machine.postfix()
+    shown = machine.run("postern-policy", "setup", check=False)
+    equal(shown.returncode, 1, "exit status of setup")
+    for name in ("smtp_tls_policy_maps", "smtp_dns_support_level",
+                 "smtp_tls_CAfile"):
+        found_in(rf"(?m)^ +{name} = ", shown.stdout, "setup")
+    equal(machine.postfix(), machine.unwired, "Postfix after setup")
+    machine.run("postern-policy", "setup", "--apply")
+    assert machine.postfix() != machine.unwired
+    again = machine.run("postern-policy", "setup")
+    found_in("(?i)nothing to change", again.stdout, "setup once more")
+    machine.run("postern-policy", "check-config")
+
+
+def policies_are_applied(machine):
+    """mail goes out by the policies, or not at all"""
+    for domain in (STS, DANE):
+        delivery = machine.delivery(domain)
+        equal((delivery.status, delivery.tls), ("sent", "Verified"),
+              f"mail to {domain}: {delivery}")
+    delivery = machine.delivery(BAD)
+    equal((delivery.status, delivery.tls), ("deferred", "Untrusted"),
+          f"mail to {BAD}: {delivery}")
+
+
+def outcomes_are_spooled(machine):
+    """how the sessions went is in the spool"""
+    if not machine.tells_of_sessions():
+        # As the handbook has it for a Postfix before 3.10.
+        with open(machine.path(CONFIG), "a") as config:
+            config.write("[tlsrpt]\nmaillog = journal\n")
+        machine.write("/etc/systemd/system/postern-policy.service.d/log.conf",
+                      "[Service]\nSupplementaryGroups=systemd-journal\n")
+        machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "disable", "--now", "postern-tlsrpt.socket")
+        machine.run("systemctl", "restart", "postern-policy")
+        machine.delivery(STS)
+        machine.delivery(BAD)
+    wait_for(lambda: {STS, BAD} <= {line["domain"] for line in
+                                    machine.spool()}, LIMIT, "the spool")
+    shown = machine.out("postern-policy", "failures")
+    found_in(rf"{BAD} .*mx\.{BAD}", shown, "failures")
+
+
+def reports_are_sent(machine):
+    """the report of a day is mailed, from within the sandbox"""
+    previewed = machine.out("postern-report", "preview", "--day", "today", STS)
+    found_in('"total-successful-session-count": ?[1-9]', previewed, "preview")
+    machine.run("systemctl", "stop", "postern-report")
+    day = reported_day().isoformat()
+    folder = machine.path("/var/spool/postern/outcomes")
+    text = "".join(path.read_text() for path in folder.glob("*.jsonl"))
+    machine.write(f"/var/spool/postern/outcomes/{day}.jsonl",
+                  re.sub(r'"at":"[\d-]+T', f'"at":"{day}T', text))
+    machine.run("systemctl", "start", "postern-report")
+    received = wait_for(lambda: machine.log.received(f"tls@{STS}"), LIMIT,
+                        "the report")
+    mail = email.message_from_bytes(
+        (machine.internet.mail / received[0]["file"]).read_bytes())
+    equal(mail["TLS-Report-Domain"], STS, "the report's domain")
+    equal(mail["TLS-Report-Submitter"], world.SENDER_DOMAIN, "its submitter")
+    wait_for(lambda: "delivered" in machine.run(
+        "postern-report", "status", "--all", check=False).stdout, LIMIT,
+        "the status")
+
+
+def kill(machine):
+    """who kills the daemon is not noticed by mail"""
+    for unit in SERVICES:
+        machine.run("systemctl", "kill", "--signal=KILL", unit)
+    delivery = machine.delivery(STS)
+    equal((delivery.status, delivery.tls), ("sent", "Verified"), f"{delivery}")
+    equal(machine.restarts("postern-policy.service"), "1", "restarts")
+
+
+def upgrade(machine):
+    """an upgrade keeps sockets, policies, spool and configuration"""
+    def kept():
+        return (machine.out("stat", "-c", "%i", SOCKET),
+                machine.out("postern-policy", "cache", "list").count(".test"),
+                machine.spool(), machine.path(CONFIG).read_text(),
+                machine.postfix())
+    before = kept()
+    pid = machine.out("systemctl", "show", "-P", "MainPID",
+                      "postern-policy.service")
+    machine.run("apt-get", "install", "-y", "--reinstall", PACKAGE)
+    assert pid != machine.out("systemctl", "show", "-P", "MainPID",
+                              "postern-policy.service"), "no restart"
+    equal(kept(), before, "after the upgrade")
+    for unit in (*SERVICES, *SOCKETS):
+        wanted = unit != "postern-tlsrpt.socket" or machine.tells_of_sessions()
+        equal(machine.is_active(unit), wanted, f"{unit} runs")
+    equal(machine.delivery(STS).tls, "Verified", "mail")
+
+
+def remove(machine):
+    """removing it takes the wiring out; mail goes out as before"""
+    machine.run("apt-get", "remove", "-y", "postern")
+    equal(machine.postfix(), machine.unwired, "Postfix")
+    assert machine.path(CONFIG).exists(), "the configuration is gone"
+    assert machine.path("/var/lib/postern/policies.db").exists(), \
+        "the policies are gone"
+    assert not machine.path(SOCKET).exists(), "the socket is left"
+    for domain in (STS, BAD):  # nothing is demanded any more
+        equal(machine.delivery(domain).status, "sent", f"mail to {domain}")
+
+
+def purge(machine):
+    """purging it leaves nothing of it; mail goes out"""
+    machine.run("apt-get", "purge", "-y", "postern")
+    left = machine.out(
+        "find", "/", "-xdev", "-iname", "*postern*", "-not", "-path",
+        PACKAGE, "-not", "-path", "/etc/systemd/system/*.d", "-not", "-path",
+        "/tmp/*")
+    equal(left, "", "files left")
+    for database in ("passwd", "group"):
+        assert "postern" not in machine.out("getent", database), database
+    equal(machine.out("systemctl", "list-units", "--all", "--no-legend",
+                      "postern*"), "", "units")
+    equal(machine.postfix(), machine.unwired, "Postfix")
+    equal(machine.delivery(STS).status, "sent", "mail")
+
+
+STEPS = [install, users_and_folders, configure, wire, policies_are_applied,
+         outcomes_are_spooled, reports_are_sent, kill, upgrade, remove, purge]
