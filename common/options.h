@@ -124,6 +124,8 @@ struct CommandLine {
   bool json = false;
   bool all = false;
   bool follow = false;
+  bool apply = false;
+  bool remove = false;
   std::optional<std::string> since;
   std::optional<std::string> domain;
   bool mail = false;
