@@ -159,8 +159,8 @@ Result<ProgramOutput> RunProgram(const std::vector<std::string>& words,
       return Error{name + " did not end within " +
                    std::to_string(limits.patience.count() / 1000) +
                    " s, and was killed"};
-    std::array<pollfd, 2> ends = {{{out.read.get(), POLLIN, 0},
-                                   {err.read.get(), POLLIN, 0}}};
+    std::array<pollfd, 2> ends = {
+        {{out.read.get(), POLLIN, 0}, {err.read.get(), POLLIN, 0}}};
     const auto wait = std::clamp(left, milliseconds(0), kLookAgain);
     const int ready = poll(ends.data(), ends.size(),
                            status ? 0 : static_cast<int>(wait.count()));

@@ -97,9 +97,9 @@ Outcome Ask(const PostfixQuestion& question, const passwd* account) {
   const Address address = ToSockaddr(question.socket);
   const FileDescriptor fd(
       socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!fd || connect(fd.get(),
-                     reinterpret_cast<const sockaddr*>(&address.storage),
-                     address.length) != 0)
+  if (!fd ||
+      connect(fd.get(), reinterpret_cast<const sockaddr*>(&address.storage),
+              address.length) != 0)
     return failed(kConnecting);
   const std::string words = question.map + " " + kKey;
   const std::string request = std::to_string(words.size()) + ":" + words + ",";

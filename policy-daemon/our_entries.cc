@@ -55,8 +55,8 @@ std::string NameForPostfix(const ListenAddress& socket,
 
 bool IsPlainWord(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
-    return IsAsciiAlnum(c) || std::string_view("._/:@+-[]").find(c) !=
-                                  std::string_view::npos;
+    return IsAsciiAlnum(c) ||
+           std::string_view("._/:@+-[]").find(c) != std::string_view::npos;
   });
 }
 

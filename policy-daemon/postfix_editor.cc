@@ -1,6 +1,5 @@
 #include "policy-daemon/postfix_editor.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "common/run_program.h"
@@ -9,16 +8,36 @@
 namespace postern {
 namespace {
 
-std::vector<std::string> WordsFor(const Change& change) {
+std::string OptionFor(const Change& change) {
   const bool is_main = change.file == Change::File::kMainCf;
-  if (!change.after)
-    return {"postconf", is_main ? "-X" : "-MX", change.name};
-  return {"postconf", is_main ? "-e" : "-Me",
-          change.name + (is_main ? " = " : "=") + *change.after};
+  if (!change.after) return is_main ? "-X" : "-MX";
+  return is_main ? "-e" : "-Me";
 }
 
-Status Make(const Change& change) {
-  const auto output = OutputOf(WordsFor(change));
+std::string WordFor(const Change& change) {
+  if (!change.after) return change.name;
+  const bool is_main = change.file == Change::File::kMainCf;
+  return change.name + (is_main ? " = " : "=") + *change.after;
+}
+
+// In the order in which they are made, what one call of postconf does.
+using Group = std::vector<Change>;
+std::vector<Group> GroupsOf(const std::vector<Change>& changes) {
+  std::vector<Group> groups;
+  for (const char* option : {"-Me", "-e", "-X", "-MX"}) {
+    Group group;
+    for (const Change& change : changes)
+      if (OptionFor(change) == option) group.push_back(change);
+    if (!group.empty()) groups.push_back(std::move(group));
+  }
+  return groups;
+}
+
+// The file is renamed into place: a call makes all of its changes, or none.
+Status Make(const Group& group) {
+  std::vector<std::string> words = {"postconf", OptionFor(group.front())};
+  for (const Change& change : group) words.push_back(WordFor(change));
+  const auto output = OutputOf(words);
   return output ? Status(Done{}) : output.error();
 }
 
@@ -39,32 +58,27 @@ bool IsMade(const Change& change, const PostfixSettings& postfix) {
   return service ? service->line == change.after : !change.after;
 }
 
-// Services that are added first, those that go last.
-int Turn(const Change& change) {
-  if (change.file == Change::File::kMainCf) return 1;
-  return change.after ? 0 : 2;
-}
-
 Status Check(const std::vector<Change>& changes) {
   const auto postfix = ReadPostfixSettings();
   if (!postfix) return postfix.error();
   for (const Change& change : changes)
     if (!IsMade(change, *postfix))
-      return Error{change.name + " was set, but Postfix does not read it so; is "
+      return Error{change.name +
+                   " was set, but Postfix does not read it so; is "
                    "it in the file twice?"};
   return Done{};
 }
 
+// `made`: as far as it came.
 Error Undone(const Error& why, const std::vector<Change>& made) {
-  std::string message = why.message + "; ";
-  for (auto change = made.rbegin(); change != made.rend(); ++change) {
-    const Status undone = Make(Reversed(*change));
-    if (!undone)
-      return Error{message + change->name +
-                   " could not be set back: " + undone.error().message};
-  }
-  return Error{message + (made.empty() ? "nothing was changed"
-                                       : "what was changed is set back")};
+  if (made.empty()) return Error{why.message + "; nothing was changed"};
+  std::vector<Change> back;
+  for (const Change& change : made) back.push_back(Reversed(change));
+  for (const Group& group : GroupsOf(back))
+    if (const Status undone = Make(group); !undone)
+      return Error{why.message + "; what was changed could not be set back: " +
+                   undone.error().message};
+  return Error{why.message + "; what was changed is set back"};
 }
 
 // For a shell.
@@ -77,15 +91,11 @@ std::string Quoted(const std::string& text) {
 }  // namespace
 
 Status MakeChanges(const std::vector<Change>& changes) {
-  std::vector<Change> in_turn = changes;
-  std::stable_sort(
-      in_turn.begin(), in_turn.end(),
-      [](const Change& a, const Change& b) { return Turn(a) < Turn(b); });
   std::vector<Change> made;
-  for (const Change& change : in_turn) {
-    const Status done = Make(change);
+  for (const Group& group : GroupsOf(changes)) {
+    const Status done = Make(group);
     if (!done) return Undone(done.error(), made);
-    made.push_back(change);
+    made.insert(made.end(), group.begin(), group.end());
   }
   const Status checked = Check(changes);
   if (!checked) return Undone(checked.error(), made);
@@ -93,9 +103,9 @@ Status MakeChanges(const std::vector<Change>& changes) {
 }
 
 std::string CommandFor(const Change& change) {
-  const auto words = WordsFor(change);
-  return words[0] + " " + words[1] + " " +
-         (change.after ? Quoted(words[2]) : words[2]);
+  const std::string word = WordFor(change);
+  return "postconf " + OptionFor(change) + " " +
+         (change.after ? Quoted(word) : word);
 }
 
 Result<Reloaded> ReloadPostfix() {

@@ -92,8 +92,7 @@ Result<std::string> ReadFile(const std::string& path) {
   const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file) return Failed("cannot read " + path);
   auto text = ReadAll(file.get(), kMaxConfigBytes);
-  if (!text)
-    return Error{"cannot read " + path + ": " + text.error().message};
+  if (!text) return Error{"cannot read " + path + ": " + text.error().message};
   return text;
 }
 
@@ -138,8 +137,7 @@ Status RemoveDurably(const std::string& path) {
 }
 
 Result<FileDescriptor> LockFolder(const std::string& folder) {
-  FileDescriptor lock(
-      open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  FileDescriptor lock(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!lock) return Failed("cannot open " + folder);
   if (flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return lock;
   if (errno == EWOULDBLOCK) return FileDescriptor();

@@ -102,14 +102,26 @@ PostfixSettings ParsePostfixSettings(const std::string& effective,
 
 Result<PostfixSettings> ReadPostfixSettings() {
   if (!ProgramPath("postconf")) return PostfixSettings();
-  const auto effective = OutputOf(
-      {"postconf", "-x", "mail_version", "config_directory", "queue_directory",
-       "mail_owner", "compatibility_level", "relayhost",
-       "smtp_dns_support_level", "smtp_tls_CAfile", "smtp_tls_CApath",
-       "smtp_tls_connection_reuse", "smtp_tls_dane_insecure_mx_policy",
-       "smtp_tls_loglevel", "smtp_tls_policy_maps", "smtp_tls_security_level",
-       "smtp_tlsrpt_enable", "smtp_tlsrpt_socket_name", "smtpd_milters",
-       "sender_dependent_default_transport_maps"});
+  const auto effective = OutputOf({"postconf",
+                                   "-x",
+                                   "mail_version",
+                                   "config_directory",
+                                   "queue_directory",
+                                   "mail_owner",
+                                   "compatibility_level",
+                                   "relayhost",
+                                   "smtp_dns_support_level",
+                                   "smtp_tls_CAfile",
+                                   "smtp_tls_CApath",
+                                   "smtp_tls_connection_reuse",
+                                   "smtp_tls_dane_insecure_mx_policy",
+                                   "smtp_tls_loglevel",
+                                   "smtp_tls_policy_maps",
+                                   "smtp_tls_security_level",
+                                   "smtp_tlsrpt_enable",
+                                   "smtp_tlsrpt_socket_name",
+                                   "smtpd_milters",
+                                   "sender_dependent_default_transport_maps"});
   if (!effective) return effective.error();
   const auto given = OutputOf({"postconf", "-n"});
   if (!given) return given.error();

@@ -42,8 +42,8 @@ std::string ChangeText(const Change& change) {
   if (!change.before)
     was += is_main ? "unset" : "not there";
   else
-    was += change.before->empty() ? "empty"
-                                  : Printable(*change.before, kMaxValue);
+    was +=
+        change.before->empty() ? "empty" : Printable(*change.before, kMaxValue);
   return text + "\n" +
          Wrapped(was + "; " + Printable(change.why, kMaxValue), "      ");
 }
@@ -77,7 +77,8 @@ std::string RemarksText(const char* kind,
                         const std::vector<std::string>& remarks) {
   std::string text;
   for (const std::string& remark : remarks)
-    text += Wrapped(std::string(kind) + ": " + Printable(remark, kMaxValue), "");
+    text +=
+        Wrapped(std::string(kind) + ": " + Printable(remark, kMaxValue), "");
   return text;
 }
 

@@ -90,7 +90,8 @@ class Planner {
     const std::string level = postfix_.Effective("smtp_tls_security_level");
     if (level.empty() || level == "none")
       Set("smtp_tls_security_level", "may",
-          "without it, mail to domains without a policy goes out in clear text, "
+          "without it, mail to domains without a policy goes out in clear "
+          "text, "
           "and TLSRPT is off");
     // Our `dane` leaves hosts without TLSA at `may`, as Postfix's own does.
     if (const auto site = ParseSiteLevel(level);
@@ -148,9 +149,10 @@ class Planner {
           "parameter; take it out there");
     if (HasEntry(effective, is_ours) && !HasEntry(raw, is_ours)) {
       if (!AsksRightly(effective, entry))
-        Warn("smtp_tls_policy_maps names our socket by way of another "
-             "parameter; write " +
-             entry + " there");
+        Warn(
+            "smtp_tls_policy_maps names our socket by way of another "
+            "parameter; write " +
+            entry + " there");
       return;
     }
     const bool has_peers = HasEntry(raw, is_peers);
@@ -271,10 +273,10 @@ class Planner {
                (found != service.overrides.end() && found->second == "yes");
     }
     if (reuses)
-      AddService("tlsproxy/unix",
-                 "tlsproxy unix - - " + Chroot() + " - 0 tlsproxy",
-                 "smtp_tls_connection_reuse = yes needs it: else every delivery "
-                 "with TLS waits");
+      AddService(
+          "tlsproxy/unix", "tlsproxy unix - - " + Chroot() + " - 0 tlsproxy",
+          "smtp_tls_connection_reuse = yes needs it: else every delivery "
+          "with TLS waits");
   }
 
   // A mail cannot say TLS-Required: no to an older Postfix. A report about
@@ -324,9 +326,10 @@ class Planner {
     for (const PostfixService& service : postfix_.services) {
       const auto maps = service.overrides.find(kPolicyMaps);
       if (service.name != kReportService && maps != service.overrides.end())
-        Warn("master.cf: " + service.name + " has a smtp_tls_policy_maps of "
-             "its own (" + maps->second +
-             "), to which nothing here applies");
+        Warn("master.cf: " + service.name +
+             " has a smtp_tls_policy_maps of "
+             "its own (" +
+             maps->second + "), to which nothing here applies");
     }
     if (const std::string relay = postfix_.Effective("relayhost");
         !relay.empty())

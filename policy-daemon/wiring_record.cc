@@ -66,8 +66,8 @@ class Reader {
         !Value(value, "before", change.before) ||
         !Value(value, "after", change.after))
       return std::nullopt;
-    change.file = *file == kMainCf ? Change::File::kMainCf
-                                   : Change::File::kMasterCf;
+    change.file =
+        *file == kMainCf ? Change::File::kMainCf : Change::File::kMasterCf;
     change.name = *name;
     change.entry = *entry;
     if (!IsName(change)) return std::nullopt;
@@ -182,12 +182,10 @@ WiringRecord Merged(std::optional<WiringRecord> record,
   WiringRecord merged = std::move(record).value_or(WiringRecord());
   for (Change change : changes) {
     change.why.clear();
-    const auto recorded =
-        std::find_if(merged.changes.begin(), merged.changes.end(),
-                     [&](const Change& one) {
-                       return one.file == change.file &&
-                              one.name == change.name;
-                     });
+    const auto recorded = std::find_if(
+        merged.changes.begin(), merged.changes.end(), [&](const Change& one) {
+          return one.file == change.file && one.name == change.name;
+        });
     if (recorded == merged.changes.end()) {
       merged.changes.push_back(std::move(change));
     } else {

@@ -86,8 +86,8 @@ class Remover {
     }
     if (!present) return;  // the administrator took it out
     if (made.entry.empty()) {
-      plan_.left.push_back(made.name + " was changed since, and stays: " +
-                           *present);
+      plan_.left.push_back(made.name +
+                           " was changed since, and stays: " + *present);
     } else if (HasEntry(*present, is_ours)) {
       TakeOut(made, *present, is_ours, !made.before);
     }
@@ -97,8 +97,7 @@ class Remover {
                const IsEntry& is_ours, bool unset_if_empty) {
     const std::string rest = Without(list, is_ours);
     const bool unset = EntriesOf(rest).empty() && unset_if_empty;
-    Set(like, unset ? std::nullopt : std::optional(rest),
-        "without our entry");
+    Set(like, unset ? std::nullopt : std::optional(rest), "without our entry");
   }
 
   void TakeOutOfLists() {
@@ -115,14 +114,16 @@ class Remover {
     const std::string enable = "smtp_tlsrpt_enable";
     const auto named = postfix_.Explicit(socket);
     if (!IsPlanned(socket) && named && ours_.IsOurTlsrptSocket(*named)) {
-      Set(Setting(Change::File::kMainCf, socket), std::nullopt, "nobody listens there any more");
+      Set(Setting(Change::File::kMainCf, socket), std::nullopt,
+          "nobody listens there any more");
       if (!IsPlanned(enable) && postfix_.Explicit(enable))
-        Set(Setting(Change::File::kMainCf, enable), std::nullopt, "as there is nobody to tell");
+        Set(Setting(Change::File::kMainCf, enable), std::nullopt,
+            "as there is nobody to tell");
     }
     const PostfixService* reports = postfix_.Service(kReportService);
     if (reports && !IsPlanned(kReportService))
-      Set(Setting(Change::File::kMasterCf, kReportService),
-          std::nullopt, "no mail goes out by it any more");
+      Set(Setting(Change::File::kMasterCf, kReportService), std::nullopt,
+          "no mail goes out by it any more");
   }
 
   // All mail would wait for an answer.
@@ -140,8 +141,9 @@ class Remover {
     }
     if (!IsPlanned(kPolicyMaps) && asks(postfix_.Effective(kPolicyMaps)))
       plan_.warnings.push_back(
-          std::string(kPolicyMaps) + " still asks postern-policy by way of another parameter; "
-                 "take it out there, or all mail waits");
+          std::string(kPolicyMaps) +
+          " still asks postern-policy by way of another parameter; "
+          "take it out there, or all mail waits");
   }
 
   const PostfixSettings& postfix_;

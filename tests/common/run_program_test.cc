@@ -71,7 +71,8 @@ TEST(OutputOf, FailsWithTheFirstLineThatItSaid) {
   const auto good = OutputOf({"printf", "a\\nb\\n"});
   ASSERT_TRUE(good);
   EXPECT_EQ(*good, "a\nb");
-  const auto bad = OutputOf({"sh", "-c", "echo why >&2; echo more >&2; exit 1"});
+  const auto bad =
+      OutputOf({"sh", "-c", "echo why >&2; echo more >&2; exit 1"});
   ASSERT_FALSE(bad);
   EXPECT_TRUE(bad.error().message.ends_with(": why")) << bad.error().message;
 }

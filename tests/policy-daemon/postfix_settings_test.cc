@@ -30,11 +30,10 @@ TEST(PostfixSettings, Services) {
   ASSERT_NE(relay, nullptr);
   EXPECT_EQ(relay->chroot, "n");
   EXPECT_EQ(relay->command, "smtp");
-  EXPECT_EQ(relay->overrides,
-            (std::map<std::string, std::string>{
-                {"syslog_name", "postfix/$service_name"},
-                {"a", "b c"},
-                {"smtp_x", ""}}));
+  EXPECT_EQ(relay->overrides, (std::map<std::string, std::string>{
+                                  {"syslog_name", "postfix/$service_name"},
+                                  {"a", "b c"},
+                                  {"smtp_x", ""}}));
   EXPECT_TRUE(settings.smtp_is_chrooted());
   EXPECT_EQ(settings.Service("smtp/unix")->line, "smtp unix - - y - - smtp");
 }

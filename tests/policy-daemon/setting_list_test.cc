@@ -23,10 +23,13 @@ TEST(SettingList, BracesHoldAnEntryTogether) {
 }
 
 TEST(SettingList, AnEntryGoesWithWhatSeparatedIt) {
-  const std::pair<const char*, const char*> cases[] = {
-      {"x", ""},          {"x, a", "a"},        {"a, x", "a"},
-      {"a,x b", "a,b"},   {"x, x, a, x", "a"},  {"a, b", "a, b"},
-      {"{x, x} x", "{x, x}"}};
+  const std::pair<const char*, const char*> cases[] = {{"x", ""},
+                                                       {"x, a", "a"},
+                                                       {"a, x", "a"},
+                                                       {"a,x b", "a,b"},
+                                                       {"x, x, a, x", "a"},
+                                                       {"a, b", "a, b"},
+                                                       {"{x, x} x", "{x, x}"}};
   for (const auto& [before, after] : cases)
     EXPECT_EQ(Without(before, IsX), after) << before;
 }

@@ -32,8 +32,8 @@ class WiringRecordTest : public testing::Test {
 
 Change MainCf(const std::string& name, std::optional<std::string> before,
               std::optional<std::string> after, const std::string& entry = "") {
-  return {Change::File::kMainCf, name, std::move(before), std::move(after),
-          entry, ""};
+  return {Change::File::kMainCf, name,  std::move(before),
+          std::move(after),      entry, ""};
 }
 
 WiringRecord Example() {

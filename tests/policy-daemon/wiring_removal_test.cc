@@ -67,8 +67,7 @@ TEST(PlanRemoval, GoesBackToWhatWasThere) {
     EXPECT_NE(postfix.settings.explicit_values,
               before.settings.explicit_values);
     const auto plan = Remove(postfix, Everything(), record);
-    EXPECT_EQ(postfix.settings.explicit_values,
-              before.settings.explicit_values)
+    EXPECT_EQ(postfix.settings.explicit_values, before.settings.explicit_values)
         << version;
     EXPECT_EQ(Services(postfix), Services(before)) << version;
     EXPECT_EQ(plan.left, (Strings{}));
@@ -101,8 +100,7 @@ TEST(PlanRemoval, LeavesWhatTheAdministratorHasChangedSince) {
   postfix.Unset("smtp_tls_CAfile");
   const auto plan = Remove(postfix, Listening(kInQueue), record);
   EXPECT_EQ(postfix.settings.Explicit("smtp_tls_loglevel"), "2");
-  EXPECT_EQ(postfix.settings.Explicit("smtp_tls_security_level"),
-            std::nullopt);
+  EXPECT_EQ(postfix.settings.Explicit("smtp_tls_security_level"), std::nullopt);
   ASSERT_EQ(plan.left.size(), 1u);
   EXPECT_TRUE(Has(plan.left, "smtp_tls_loglevel was changed since"));
 }

@@ -59,14 +59,14 @@ TEST(PlanWiring, HasNothingToDoAtAReadyPostfix) {
 TEST(PlanWiring, TellsAllOfAFreshDebian12) {
   const auto plan = Plan(Fresh("3.7.11"));
   EXPECT_EQ(plan.warnings, (Strings{}));
-  EXPECT_EQ(Lines(plan),
-            (Strings{"smtp_tls_security_level = may",
-                     "smtp_dns_support_level = dnssec",
-                     "smtp_tls_dane_insecure_mx_policy = dane",
-                     "smtp_tls_loglevel = 1",
-                     "smtp_tls_CAfile = /etc/ssl/certs/ca-certificates.crt",
-                     "smtp_tls_policy_maps = "
-                     "socketmap:unix:postern/policy.sock:policy"}));
+  EXPECT_EQ(
+      Lines(plan),
+      (Strings{
+          "smtp_tls_security_level = may", "smtp_dns_support_level = dnssec",
+          "smtp_tls_dane_insecure_mx_policy = dane", "smtp_tls_loglevel = 1",
+          "smtp_tls_CAfile = /etc/ssl/certs/ca-certificates.crt",
+          "smtp_tls_policy_maps = "
+          "socketmap:unix:postern/policy.sock:policy"}));
   for (const Change& change : plan.changes) {
     EXPECT_EQ(change.before, std::nullopt) << change.name;
     EXPECT_NE(change.why, "") << change.name;
@@ -74,12 +74,11 @@ TEST(PlanWiring, TellsAllOfAFreshDebian12) {
 }
 
 TEST(PlanWiring, TellsAllOfAFreshDebian13) {
-  const auto plan = Plan(
-      Fresh("3.10.4"), Receiving("/var/spool/postfix/postern/tlsrpt.sock"));
+  const auto plan = Plan(Fresh("3.10.4"),
+                         Receiving("/var/spool/postfix/postern/tlsrpt.sock"));
   EXPECT_EQ(Lines(plan),
             (Strings{"smtp_tls_security_level = may",
-                     "smtp_dns_support_level = dnssec",
-                     "smtp_tls_loglevel = 1",
+                     "smtp_dns_support_level = dnssec", "smtp_tls_loglevel = 1",
                      "smtp_tls_CAfile = /etc/ssl/certs/ca-certificates.crt",
                      "smtp_tls_policy_maps = "
                      "socketmap:unix:postern/policy.sock:policy-tlsrpt",
@@ -210,8 +209,7 @@ TEST(PlanWiring, ReplacesWhatItWroteForASocketThatHasMoved) {
   PostfixFixture postfix = Ready("3.7.11");
   const std::string old = "socketmap:unix:elsewhere/p.sock:policy";
   postfix.Set(kMaps, old + ", hash:/a");
-  const auto plan =
-      PlanWiring(postfix.settings, Listening(kInQueue), {old});
+  const auto plan = PlanWiring(postfix.settings, Listening(kInQueue), {old});
   EXPECT_EQ(Planned(plan, kMaps), std::string(kOurs) + ", hash:/a");
 }
 
@@ -223,8 +221,8 @@ TEST(PlanWiring, LeavesAListAloneThatNamesUsByAnotherParameter) {
   postfix.settings.effective[kMaps] = kOursTlsrpt;
   const auto plan = Plan(postfix);
   EXPECT_EQ(Lines(plan), (Strings{}));
-  EXPECT_TRUE(Has(plan.warnings, "by way of another parameter; write " +
-                                     std::string(kOurs)));
+  EXPECT_TRUE(Has(plan.warnings,
+                  "by way of another parameter; write " + std::string(kOurs)));
 }
 
 TEST(PlanWiring, WarnsOfAnotherDaemonBehindAnotherParameter) {
@@ -246,8 +244,7 @@ TEST(PlanWiring, NeedsASecurityLevel) {
   for (const char* level : {"", "none"}) {
     PostfixFixture postfix = Ready();
     postfix.Set("smtp_tls_security_level", level);
-    EXPECT_EQ(Lines(Plan(postfix)),
-              (Strings{"smtp_tls_security_level = may"}));
+    EXPECT_EQ(Lines(Plan(postfix)), (Strings{"smtp_tls_security_level = may"}));
   }
   PostfixFixture dane = Ready();
   dane.Set("smtp_tls_security_level", "dane");
@@ -258,8 +255,8 @@ TEST(PlanWiring, WarnsWhereAnAnswerCouldLowerTheSitesLevel) {
   PostfixFixture postfix = Ready();
   postfix.Set("smtp_tls_security_level", "encrypt");
   Options options = Listening(kInQueue);
-  EXPECT_TRUE(Has(Plan(postfix, options).warnings,
-                  "set policy.site_level = encrypt"));
+  EXPECT_TRUE(
+      Has(Plan(postfix, options).warnings, "set policy.site_level = encrypt"));
   options.policy.site_level = SiteLevel::kEncrypt;
   EXPECT_EQ(Plan(postfix, options).warnings, (Strings{}));
 }
@@ -270,7 +267,8 @@ TEST(PlanWiring, NeedsDnssecForDane) {
   for (const char* level : {"", "enabled", "disabled"}) {
     PostfixFixture postfix = Ready();
     postfix.Set("smtp_dns_support_level", level);
-    EXPECT_EQ(Lines(Plan(postfix)), (Strings{"smtp_dns_support_level = dnssec"}));
+    EXPECT_EQ(Lines(Plan(postfix)),
+              (Strings{"smtp_dns_support_level = dnssec"}));
     EXPECT_EQ(Lines(Plan(postfix, without_dane)), (Strings{}));
   }
 }
@@ -309,8 +307,8 @@ TEST(PlanWiring, NeverLowersTheLogLevel) {
 TEST(PlanWiring, ChangesNothingAtAPostfixThatIsTooOld) {
   for (const char* version : {"3.3.8", "2.11.0"}) {
     const auto plan = Plan(Fresh(version));
-    EXPECT_TRUE(Has(plan.warnings, std::string("Postfix ") + version +
-                                       " is too old"));
+    EXPECT_TRUE(
+        Has(plan.warnings, std::string("Postfix ") + version + " is too old"));
     EXPECT_EQ(Lines(plan), (Strings{}));
   }
 }
@@ -320,14 +318,13 @@ TEST(PlanWiring, WarnsOfASocketOutsideTheChroot) {
       Has(Plan(Fresh("3.7.11"), Listening("unix:/run/postern/policy.sock"))
               .warnings,
           "cannot reach /run/postern/policy.sock"));
-  EXPECT_EQ(
-      Plan(Fresh("3.7.11"), Listening("inet:127.0.0.1:8461")).warnings,
-      (Strings{}));
+  EXPECT_EQ(Plan(Fresh("3.7.11"), Listening("inet:127.0.0.1:8461")).warnings,
+            (Strings{}));
 }
 
 TEST(PlanWiring, NamesNoSocketThatMainCfWouldMisread) {
-  const auto plan = Plan(
-      Fresh("3.7.11"), Listening("unix:/var/spool/postfix/$x, y/p.sock"));
+  const auto plan =
+      Plan(Fresh("3.7.11"), Listening("unix:/var/spool/postfix/$x, y/p.sock"));
   EXPECT_TRUE(Has(plan.warnings, "characters that main.cf takes"));
   EXPECT_EQ(Planned(plan, kMaps), "(as it is)");
 }
@@ -444,7 +441,8 @@ TEST(PlanWiring, TheirTransportComesFirst) {
 TEST(PlanWiring, TheirSenderMayChange) {
   PostfixFixture postfix = Ready("3.7.11");
   postfix.AddService(kTransport);
-  postfix.Set(kTransports, "inline:{old@example.org=postern-reports:}, hash:/a");
+  postfix.Set(kTransports,
+              "inline:{old@example.org=postern-reports:}, hash:/a");
   EXPECT_EQ(Lines(Plan(postfix, ReportingAs("r@example.org"))),
             (Strings{"sender_dependent_default_transport_maps = "
                      "inline:{r@example.org=postern-reports:}, hash:/a"}));
