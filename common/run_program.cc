@@ -176,8 +176,9 @@ Result<ProgramOutput> RunProgram(const std::vector<std::string>& words,
   }
 }
 
-Result<std::string> OutputOf(const std::vector<std::string>& words) {
-  auto output = RunProgram(words);
+Result<std::string> OutputOf(const std::vector<std::string>& words,
+                             const ProgramLimits& limits) {
+  auto output = RunProgram(words, limits);
   if (!output) return output.error();
   if (!output->ok()) {
     std::string call = words.front();

@@ -39,6 +39,7 @@ std::optional<std::string> ProgramPath(const std::string& name);
 
 // Its standard output without the line's end; an Error also where it failed,
 // with what it said.
-Result<std::string> OutputOf(const std::vector<std::string>& words);
+Result<std::string> OutputOf(const std::vector<std::string>& words,
+                             const ProgramLimits& limits = {});
 
 }  // namespace postern
