@@ -93,6 +93,25 @@ bool OurEntries::IsOurMap(std::string_view entry) const {
          (socketmap && IsOneOf(options_.policy.listen, socketmap->socket));
 }
 
+bool OurEntries::ReachesUs(std::string_view entry) const {
+  const auto socketmap = ParseSocketmap(entry);
+  if (!socketmap) return false;
+  constexpr std::string_view kUnix = "unix:";
+  if (!socketmap->socket.starts_with(kUnix))
+    return IsOneOf(options_.policy.listen, socketmap->socket);
+  const std::string path(socketmap->socket.substr(kUnix.size()));
+  const std::string queue = postfix_.queue_directory();
+  std::string whole = path;
+  if (!path.starts_with('/'))
+    whole = queue + "/" + path;
+  else if (postfix_.smtp_is_chrooted())
+    whole = queue + path;
+  const auto& sockets = options_.policy.listen;
+  return std::any_of(
+      sockets.begin(), sockets.end(),
+      [&](const ListenAddress& socket) { return socket.unix_path == whole; });
+}
+
 bool OurEntries::IsPeersMap(std::string_view entry) const {
   const std::string_view map = MapNameOf(entry);
   return !IsOurMap(entry) &&

@@ -43,6 +43,9 @@ class OurEntries {
   // Of smtp_tls_policy_maps: "socketmap:" of one of our sockets, also behind
   // "proxy:".
   bool IsOurMap(std::string_view entry) const;
+  // Does smtp(8) come to a socket of ours by that entry? In a chroot, what
+  // begins with a slash begins there.
+  bool ReachesUs(std::string_view entry) const;
   // Of smtp_tls_policy_maps: another MTA-STS daemon's.
   bool IsPeersMap(std::string_view entry) const;
   // Of smtpd_milters.

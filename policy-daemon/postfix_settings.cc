@@ -1,5 +1,7 @@
 #include "policy-daemon/postfix_settings.h"
 
+#include <unistd.h>
+
 #include "common/run_program.h"
 #include "common/text.h"
 
@@ -8,6 +10,15 @@ namespace {
 
 // The fields of a service before its command and that command's arguments.
 constexpr size_t kFields = 7;
+
+// Debian's, and where others have theirs.
+std::string SystemCaFile() {
+  for (const char* path :
+       {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/cert.pem",
+        "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"})
+    if (access(path, R_OK) == 0) return path;
+  return "";
+}
 
 std::map<std::string, std::string> ParseNameValues(std::string_view text) {
   std::map<std::string, std::string> values;
@@ -127,7 +138,10 @@ Result<PostfixSettings> ReadPostfixSettings() {
   if (!given) return given.error();
   const auto services = OutputOf({"postconf", "-M"});
   if (!services) return services.error();
-  return ParsePostfixSettings(*effective, *given, *services);
+  PostfixSettings settings =
+      ParsePostfixSettings(*effective, *given, *services);
+  settings.system_ca_file = SystemCaFile();
+  return settings;
 }
 
 }  // namespace postern

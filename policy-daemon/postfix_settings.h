@@ -31,6 +31,7 @@ struct PostfixSettings {
   std::map<std::string, std::string> effective;
   std::map<std::string, std::string> explicit_values;  // of main.cf alone
   std::vector<PostfixService> services;
+  std::string system_ca_file;  // the machine's authorities; "": none found
 
   bool is_there() const { return !version_text.empty(); }
   // "" for what it does not know.

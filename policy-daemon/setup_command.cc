@@ -73,8 +73,14 @@ class SetupCommand {
     if (!postfix_.is_there()) return Done{};
     record_path_ = WiringRecordPath(postfix_);
     auto record = ReadWiringRecord(record_path_);
-    if (!record) return record.error();
-    record_ = std::move(*record);
+    if (record) {
+      record_ = std::move(*record);
+    } else if (remove_) {
+      // What is ours without doubt goes all the same.
+      record_trouble_ = record.error().message;
+    } else {
+      return record.error();
+    }
     return Done{};
   }
 
@@ -166,7 +172,8 @@ class SetupCommand {
   // --- Out.
 
   int Remove() {
-    const RemovalPlan plan = PlanRemoval(postfix_, options_, record_);
+    RemovalPlan plan = PlanRemoval(postfix_, options_, record_);
+    if (!record_trouble_.empty()) plan.warnings.push_back(record_trouble_);
     const int warned = plan.warnings.empty() ? kDone : kLeft;
     const bool is_nothing = plan.changes.empty() && plan.warnings.empty();
     if (is_nothing && !record_) {
@@ -201,11 +208,12 @@ class SetupCommand {
 
   // The record, and the copies that say nothing else than what is there.
   Status Forget() {
+    // Without it, nobody knows of what time the copies are.
+    if (!record_) return Done{};
     for (const char* file : kFiles) {
       const std::string copy = BackupOf(file);
       std::error_code none;
-      // Without a record, nobody knows of what time they are.
-      if (!record_ || !std::filesystem::exists(copy, none)) continue;
+      if (!std::filesystem::exists(copy, none)) continue;
       const auto before = ReadFile(copy);
       const auto now = ReadFile(PathOf(file));
       if (before && now && MeanTheSame(*before, *now)) {
@@ -245,6 +253,7 @@ class SetupCommand {
   PostfixSettings postfix_;
   std::string record_path_;
   std::optional<WiringRecord> record_;
+  std::string record_trouble_;  // why it is not believed
 };
 
 }  // namespace

@@ -10,7 +10,6 @@
 namespace postern {
 namespace {
 
-constexpr char kSystemCaFile[] = "/etc/ssl/certs/ca-certificates.crt";
 constexpr char kPolicyMaps[] = "smtp_tls_policy_maps";
 
 class Planner {
@@ -88,7 +87,13 @@ class Planner {
 
   void PlanLevels() {
     const std::string level = postfix_.Effective("smtp_tls_security_level");
-    if (level.empty() || level == "none")
+    // Of old, and stronger than what we would set.
+    const bool enforces = postfix_.Effective("smtp_enforce_tls") == "yes";
+    if (level.empty() && enforces)
+      Warn(
+          "smtp_enforce_tls = yes is an old word for smtp_tls_security_level = "
+          "encrypt, or verify: write that, and set policy.site_level to it");
+    else if (level.empty() || level == "none")
       Set("smtp_tls_security_level", "may",
           "without it, mail to domains without a policy goes out in clear "
           "text, "
@@ -118,15 +123,23 @@ class Planner {
   }
 
   void PlanAuthorities() {
-    if (!postfix_.Effective("smtp_tls_CAfile").empty()) return;
-    if (postfix_.Effective("smtp_tls_CApath").empty())
-      Set("smtp_tls_CAfile", kSystemCaFile,
-          "without authorities, every delivery under MTA-STS fails with "
-          "\"untrusted issuer\"");
-    else if (postfix_.smtp_is_chrooted())
-      Set("smtp_tls_CAfile", kSystemCaFile,
-          "smtp(8) is chrooted: smtp_tls_CApath is read inside the chroot, "
-          "smtp_tls_CAfile before it");
+    const bool has_path = !postfix_.Effective("smtp_tls_CApath").empty();
+    if (!postfix_.Effective("smtp_tls_CAfile").empty() ||
+        (has_path && !postfix_.smtp_is_chrooted()))
+      return;
+    const std::string& file = postfix_.system_ca_file;
+    if (file.empty())
+      Warn(
+          "smtp_tls_CAfile is empty, and this machine has no file of "
+          "authorities: every delivery under MTA-STS would fail; install "
+          "ca-certificates, and run setup again");
+    else
+      Set("smtp_tls_CAfile", file,
+          has_path
+              ? "smtp(8) is chrooted: smtp_tls_CApath is read inside the "
+                "chroot, smtp_tls_CAfile before it"
+              : "without authorities, every delivery under MTA-STS fails with "
+                "\"untrusted issuer\"");
   }
 
   void PlanPolicyMaps() {
@@ -148,7 +161,7 @@ class Planner {
           "smtp_tls_policy_maps asks another MTA-STS daemon by way of another "
           "parameter; take it out there");
     if (HasEntry(effective, is_ours) && !HasEntry(raw, is_ours)) {
-      if (!AsksRightly(effective, entry))
+      if (!AsksRightly(effective))
         Warn(
             "smtp_tls_policy_maps names our socket by way of another "
             "parameter; write " +
@@ -156,7 +169,7 @@ class Planner {
       return;
     }
     const bool has_peers = HasEntry(raw, is_peers);
-    if (!has_peers && AsksRightly(raw, entry)) return;
+    if (!has_peers && AsksRightly(raw)) return;
     const IsEntry is_old = [&](std::string_view one) {
       return is_ours(one) || is_peers(one);
     };
@@ -166,29 +179,19 @@ class Planner {
         WhyPolicyMaps(raw, is_peers, HasEntry(raw, is_old)), entry);
   }
 
-  // Is our socket there, once, and in a dialect that this Postfix is to have?
-  bool AsksRightly(const std::string& list, std::string_view entry) const {
+  // Is our socket there, once, within reach, and in a dialect that this Postfix
+  // is to have? Another name of the map is as good.
+  bool AsksRightly(const std::string& list) const {
     size_t asked = 0;
     for (std::string_view one : EntriesOf(list)) {
       if (!ours_.IsOurMap(one)) continue;
       const std::string_view map = MapNameOf(one);
       const bool with_tlsrpt =
           map == "policy-tlsrpt" || map == "QUERYwithTLSRPT";
-      const auto of_socket = [](std::string_view text) {
-        if (text.starts_with("proxy:")) text.remove_prefix(6);
-        return text.substr(0, text.rfind(':'));
-      };
-      // An alias of the map's name is as good; another socket's may be dead.
-      const bool right = with_tlsrpt == tells_ &&
-                         (of_socket(one) == of_socket(entry) || IsCurrent(one));
+      const bool right = with_tlsrpt == tells_ && ours_.ReachesUs(one);
       if (!right || ++asked > 1) return false;
     }
     return asked == 1;
-  }
-
-  // Not known by the record alone: by a socket that we listen on now.
-  bool IsCurrent(std::string_view one) const {
-    return OurEntries(options_, postfix_, {}).IsOurMap(one);
   }
 
   std::string WhyPolicyMaps(const std::string& raw, const IsEntry& is_peers,

@@ -167,6 +167,8 @@ TEST(PlanWiring, EditsAListWithoutTouchingTheRestOfIt) {
       {"socketmap:unix:postern/policy.sock:policy, hash:/a, "
        "socketmap:unix:postern/policy.sock:policy",
        "%, hash:/a"},
+      // Ours, and not to be reached from the chroot.
+      {"socketmap:unix:/var/spool/postfix/postern/policy.sock:policy", "%"},
       // Another MTA-STS daemon.
       {"socketmap:inet:127.0.0.1:8461:postfix", "%"},
       {"hash:/a,socketmap:inet:127.0.0.1:8642:QUERY,hash:/b",
@@ -183,8 +185,7 @@ TEST(PlanWiring, EditsAListWithoutTouchingTheRestOfIt) {
       {"hash:/a, socketmap:unix:postern/policy.sock:policy", "(as it is)"},
       {"socketmap:unix:postern/policy.sock:QUERY", "(as it is)"},
       {"socketmap:unix:postern/policy.sock:postfix", "(as it is)"},
-      {"socketmap:unix:/var/spool/postfix/postern/policy.sock:policy",
-       "(as it is)"},
+      {"socketmap:unix:/postern/policy.sock:policy", "(as it is)"},
       {"proxy:socketmap:unix:postern/policy.sock:policy", "(as it is)"},
   };
   for (const auto& [before, after] : cases) {
@@ -251,6 +252,15 @@ TEST(PlanWiring, NeedsASecurityLevel) {
   EXPECT_EQ(Lines(Plan(dane)), (Strings{}));
 }
 
+TEST(PlanWiring, LowersNoLevelThatIsGivenInOldWords) {
+  PostfixFixture postfix = Ready();
+  postfix.Set("smtp_tls_security_level", "");
+  postfix.Set("smtp_enforce_tls", "yes");
+  const auto plan = Plan(postfix);
+  EXPECT_EQ(Lines(plan), (Strings{}));
+  EXPECT_TRUE(Has(plan.warnings, "smtp_enforce_tls = yes is an old word"));
+}
+
 TEST(PlanWiring, WarnsWhereAnAnswerCouldLowerTheSitesLevel) {
   PostfixFixture postfix = Ready();
   postfix.Set("smtp_tls_security_level", "encrypt");
@@ -290,6 +300,15 @@ TEST(PlanWiring, NeedsAuthoritiesThatSmtpCanRead) {
   EXPECT_EQ(Lines(Plan(postfix)), file) << "read inside the chroot";
   postfix.Chroot("n");
   EXPECT_EQ(Lines(Plan(postfix)), (Strings{}));
+}
+
+TEST(PlanWiring, NamesNoAuthoritiesThatAreNotThere) {
+  PostfixFixture postfix = Ready();
+  postfix.Set("smtp_tls_CAfile", "");
+  postfix.settings.system_ca_file.clear();
+  const auto plan = Plan(postfix);
+  EXPECT_EQ(Lines(plan), (Strings{}));
+  EXPECT_TRUE(Has(plan.warnings, "install ca-certificates"));
 }
 
 TEST(PlanWiring, NeverLowersTheLogLevel) {

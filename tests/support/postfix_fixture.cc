@@ -35,7 +35,7 @@ void PostfixFixture::Make(const Change& change) {
 }
 
 PostfixFixture Fresh(const std::string& version) {
-  return {ParsePostfixSettings(
+  PostfixFixture postfix{ParsePostfixSettings(
       "mail_version = " + version +
           "\nqueue_directory = /var/spool/postfix\n"
           "config_directory = /etc/postfix\nmail_owner = postfix\n"
@@ -43,6 +43,8 @@ PostfixFixture Fresh(const std::string& version) {
       "compatibility_level = 3.6\n",
       "smtp       inet  n       -       y       -       -       smtpd\n"
       "smtp       unix  -       -       y       -       -       smtp\n")};
+  postfix.settings.system_ca_file = "/etc/ssl/certs/ca-certificates.crt";
+  return postfix;
 }
 
 PostfixFixture Ready(const std::string& version) {
