@@ -352,12 +352,16 @@ const std::vector<OptionSpec>& Specs() {
        [](Options& o, const std::string& text) {
          return Assign(o.report.failures_only, text);
        }},
-      {"report.subtract_own", "yes", "yes or no",
+      {"report.subtract_own", "auto", "auto, yes or no",
        "whether our own report mails count among the sessions, and are taken\n"
-       "off; no: Postfix from 3.10.4 on tells nothing of them",
+       "off; auto: no where postconf tells of a Postfix from 3.10.4 on, which\n"
+       "tells nothing of them",
        false,
        [](Options& o, const std::string& text) {
-         return Assign(o.report.subtract_own, text);
+         o.report.subtract_own.reset();
+         return text == "auto" ||
+                Assign(o.report.subtract_own,
+                       Choose<bool>({{"yes", true}, {"no", false}}, text));
        }},
       {"report.suppress", "", "a file",
        "domains and addresses that get no reports, one a line (default: none;\n"

@@ -122,10 +122,10 @@ Result<Options> BuildOptions(const GivenValues& values) {
 po::options_description Description() {
   po::options_description description;
   description.add_options()("help,h", "")("version,V", "")("json", "")(
-      "all", "")("follow", "")("since", po::value<std::string>())(
-      "domain", po::value<std::string>())("mail", "")(
-      "day", po::value<std::string>())("to", po::value<std::string>())(
-      "config,c", po::value<std::string>());
+      "all", "")("follow", "")("apply", "")("remove", "")(
+      "since", po::value<std::string>())("domain", po::value<std::string>())(
+      "mail", "")("day", po::value<std::string>())(
+      "to", po::value<std::string>())("config,c", po::value<std::string>());
   for (const OptionSpec& spec : Specs())
     description.add_options()(spec.key.c_str(),
                               po::value<std::vector<std::string>>());
@@ -166,6 +166,8 @@ Result<CommandLine> ParseCommandLine(int argc, const char* const* argv) {
   line.json = map.count("json") > 0;
   line.all = map.count("all") > 0;
   line.follow = map.count("follow") > 0;
+  line.apply = map.count("apply") > 0;
+  line.remove = map.count("remove") > 0;
   if (map.count("since")) line.since = map["since"].as<std::string>();
   if (map.count("domain")) line.domain = map["domain"].as<std::string>();
   line.mail = map.count("mail") > 0;

@@ -100,8 +100,8 @@ struct Options {
     Seconds jitter{0};
     Seconds retry_for{0};
     bool failures_only = false;
-    bool subtract_own = true;
-    std::string suppress;  // a file; "": none
+    std::optional<bool> subtract_own;  // nullopt: as Postfix's version has it
+    std::string suppress;              // a file; "": none
     bool https = true;
     std::string ca_file;  // "": the system's
     AddressFilter allow_private;
@@ -124,6 +124,8 @@ struct CommandLine {
   bool json = false;
   bool all = false;
   bool follow = false;
+  bool apply = false;
+  bool remove = false;
   std::optional<std::string> since;
   std::optional<std::string> domain;
   bool mail = false;

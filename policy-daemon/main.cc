@@ -11,6 +11,7 @@
 #include "policy-daemon/failures_command.h"
 #include "policy-daemon/query.h"
 #include "policy-daemon/serve.h"
+#include "policy-daemon/setup_command.h"
 
 namespace postern {
 namespace {
@@ -35,8 +36,12 @@ Usage:
                                        TLS sessions that failed lately, what
                                        it means and who must act
                                        (failures --help tells more)
-  postern-policy check-config          checks the configuration, and prints the
-                                       main.cf lines for this machine's Postfix
+  postern-policy check-config          checks the configuration and this machine
+  postern-policy setup [--apply]       shows what it would change in main.cf and
+  postern-policy setup --remove [--apply]
+                                       master.cf for Postfix to ask the daemon,
+                                       or takes it out again; --apply does it
+                                       (setup --help tells more)
 
 Try it:
   postern-policy query example.com
@@ -56,14 +61,30 @@ Options (each is also a key of the configuration file: [policy] listen = ...):
 
 bool IsOurs(std::string_view key) { return !key.starts_with("report."); }
 
+// What was wired is to go out even where the configuration is broken.
+Result<CommandLine> ParseRemoval(int argc, char** argv) {
+  const auto words = WithoutConfiguration(argc, argv);
+  std::vector<const char*> arguments;
+  for (const std::string& word : words) arguments.push_back(word.c_str());
+  return ParseCommandLine(static_cast<int>(arguments.size()), arguments.data());
+}
+
 int Main(int argc, char** argv) {
   const auto line = ParseCommandLine(argc, argv);
+  if (!line && IsRemoval(argc, argv)) {
+    const auto removal = ParseRemoval(argc, argv);
+    if (removal) Setup(*removal, line.error().message);
+  }
   if (!line) {
     std::fprintf(stderr, "postern-policy: %s\n", line.error().message.c_str());
     return 2;
   }
   if (line->help && line->command == "failures") {
     std::fputs(kFailuresHelp, stdout);
+    return 0;
+  }
+  if (line->help && line->command == "setup") {
+    std::fputs(kSetupHelp, stdout);
     return 0;
   }
   if (line->help) {
@@ -85,13 +106,14 @@ int Main(int argc, char** argv) {
   if (line->command == "failures") return Failures(*line);
   if (line->command == "check-config" && line->arguments.empty())
     return CheckConfig(*line);
+  if (line->command == "setup") Setup(*line, "");
   if (line->command == "query") {
     std::fprintf(stderr, "postern-policy: query needs one DOMAIN\n");
     return 2;
   }
   std::fprintf(stderr,
                "postern-policy: %s; commands are serve, query DOMAIN, cache, "
-               "failures and check-config (--help explains them)\n",
+               "failures, check-config and setup (--help explains them)\n",
                line->command.empty() ? "no command given"
                                      : "that is not a command of mine");
   return 2;

@@ -14,6 +14,7 @@
 
 #include "common/datagram_socket.h"
 #include "common/disk_thread.h"
+#include "common/file_descriptor.h"
 #include "common/listener.h"
 #include "common/log.h"
 #include "common/metrics_server.h"
@@ -85,6 +86,17 @@ std::vector<DatagramSocket> OpenTlsrpt(
   return sockets;
 }
 
+// A socket of systemd's for what is read from the log: with both, each session
+// would count twice. It stays where it is, and nobody reads it.
+void LeaveAlone(const InheritedSocket& inherited) {
+  const FileDescriptor closed_here(inherited.fd);
+  Log(LogLevel::kWarn, "socket_not_used",
+      {{"socket", inherited.name.empty() ? "(datagrams)" : inherited.name},
+       {"reason",
+        "tlsrpt.maillog is set, and with both each session would count twice"},
+       {"advice", "systemctl disable --now postern-tlsrpt.socket"}});
+}
+
 // The sockets handed over, and for each purpose without one those of the
 // configuration.
 Result<Sockets> OpenSockets(asio::io_context& loop, const Options& options) {
@@ -92,7 +104,12 @@ Result<Sockets> OpenSockets(asio::io_context& loop, const Options& options) {
   auto inherited = InheritedSockets();
   if (!inherited) return inherited.error();
   for (const InheritedSocket& socket : *inherited) {
-    if (socket.kind == InheritedSocket::Kind::kDatagram) {
+    const bool datagrams = socket.kind == InheritedSocket::Kind::kDatagram;
+    if (datagrams && !options.tlsrpt.maillog.empty()) {
+      LeaveAlone(socket);
+      continue;
+    }
+    if (datagrams) {
       auto receiving = DatagramSocket::Adopt(socket.fd);
       if (!receiving) return receiving.error();
       sockets.tlsrpt.push_back(std::move(*receiving));
@@ -124,11 +141,6 @@ Result<Sockets> OpenSockets(asio::io_context& loop, const Options& options) {
         open(listed(policy.metrics_listen), sockets.metrics),
         open(listed(options.milter.listen), sockets.milter)})
     if (!opened) return opened.error();
-  if (!sockets.tlsrpt.empty() && !options.tlsrpt.maillog.empty())
-    return Error{
-        "tlsrpt.maillog is set, and systemd hands over a datagram socket for "
-        "Postfix: each session would count twice; disable that socket unit, or "
-        "take tlsrpt.maillog out"};
   if (sockets.tlsrpt.empty())
     sockets.tlsrpt = OpenTlsrpt(options.tlsrpt.listen, mode);
   return sockets;

@@ -110,8 +110,7 @@ Awaitable<void> DayBuilder::BuildOne(std::shared_ptr<Work> work,
     work->error = mails.error();
     co_return;
   }
-  const bool subtracts = configuration.options.report.subtract_own;
-  if (subtracts && *mails > 0 && !Subtract(*mails, *totals)) {
+  if (configuration.subtract_own && *mails > 0 && !Subtract(*mails, *totals)) {
     ++work->built.our_own;
     co_return;
   }

@@ -12,12 +12,16 @@
 
 #include "common/domain_name.h"
 #include "common/getdns_resolver.h"
+#include "common/postfix_version.h"
+#include "common/run_program.h"
 #include "common/text.h"
 
 namespace postern {
 namespace {
 
 constexpr std::streamsize kMaxKeyBytes = 65536;
+// It takes 20 ms.
+constexpr std::chrono::seconds kVersionPatience{2};
 
 // As Postfix's mydomain: without the first label, where two are left.
 std::string DomainOf(const std::string& host) {
@@ -109,6 +113,22 @@ Result<std::vector<DkimSigner>> Signers(const Options::Report& report,
   return signers;
 }
 
+// By the Postfix whose sendmail takes our mails. Where it is unknown, they may
+// count.
+bool SubtractsOwn(const Options::Report& report) {
+  if (report.subtract_own) return *report.subtract_own;
+  const std::string& sendmail = report.sendmail;
+  const std::string beside =
+      sendmail.substr(0, sendmail.rfind('/') + 1) + "postconf";
+  const bool is_beside = access(beside.c_str(), X_OK) == 0;
+  ProgramLimits limits;
+  limits.patience = kVersionPatience;
+  const auto version =
+      OutputOf({is_beside ? beside : "postconf", "-h", "mail_version"}, limits);
+  const auto parsed = version ? PostfixVersion::Parse(*version) : std::nullopt;
+  return !parsed || *parsed < kLeavesOurReportsOut;
+}
+
 }  // namespace
 
 std::vector<std::string> ReportConfiguration::Spools() const {
@@ -146,6 +166,7 @@ Result<ReportConfigurationPtr> LoadReportConfiguration(
   auto trust = BeastHttps::LoadTrust(options.report.ca_file, "report.ca_file");
   if (!trust) return trust.error();
   configuration->trust = std::move(*trust);
+  configuration->subtract_own = SubtractsOwn(options.report);
   configuration->options = std::move(options);
   return ReportConfigurationPtr(std::move(configuration));
 }

@@ -21,6 +21,8 @@ struct ReportConfiguration {
   std::vector<DkimSigner> signers;
   Suppressions suppressions;
   std::shared_ptr<BeastHttps::Trust> trust;
+  // Do our own mails count among the sessions that Postfix tells of?
+  bool subtract_own = true;
 
   // The folders that hold the day files.
   std::vector<std::string> Spools() const;

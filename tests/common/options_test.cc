@@ -436,5 +436,18 @@ TEST(OptionsHelp, SaysWhatIsRepeatable) {
             "/etc/resolv.conf); repeatable\n");
 }
 
+TEST(Options, OwnReportMailsAreJudgedByPostfixsVersionUnlessToldOtherwise) {
+  const auto given = [](const std::string& text) {
+    return Good("[report]\nsubtract_own = " + text + "\n").report.subtract_own;
+  };
+  EXPECT_EQ(Good("").report.subtract_own, std::nullopt);
+  EXPECT_EQ(given("auto"), std::nullopt);
+  EXPECT_EQ(given("yes"), true);
+  EXPECT_EQ(given("no"), false);
+  Bad("[report]\nsubtract_own = maybe\n",
+      "FILE:2: report.subtract_own cannot be 'maybe'; expected auto, yes or "
+      "no");
+}
+
 }  // namespace
 }  // namespace postern

@@ -1,5 +1,8 @@
 #include "report-sender/report_configuration.h"
 
+#include <fstream>
+
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <gtest/gtest.h>
@@ -215,6 +218,49 @@ TEST_F(ReportConfigurationTest, EverySpoolIsRead) {
   EXPECT_EQ(Load()->Spools(),
             (std::vector<std::string>{"/spool/outcomes", "/other/outcomes",
                                       "/third/outcomes"}));
+}
+
+// --- our own mails among the sessions
+
+class OwnMails : public ReportConfigurationTest {
+ protected:
+  OwnMails() { report.sendmail = folder.path() + "/sendmail"; }
+
+  // What `postconf -h mail_version` says beside sendmail.
+  void Says(const std::string& text, const std::string& exit_status = "0") {
+    const std::string path = folder.path() + "/postconf";
+    std::ofstream(path)
+        << "#!/bin/sh\n[ \"$*\" = '-h mail_version' ] || exit 1\n"
+        << "echo '" << text << "'; exit " << exit_status;
+    chmod(path.c_str(), 0755);
+  }
+};
+
+TEST_F(OwnMails, CountUpToPostfix3103) {
+  for (const char* version : {"3.7.11", "3.9.1", "3.10.3"}) {
+    Says(version);
+    EXPECT_TRUE(Load()->subtract_own) << version;
+  }
+  for (const char* version : {"3.10.4", "3.11.0", "3.12-20260821"}) {
+    Says(version);
+    EXPECT_FALSE(Load()->subtract_own) << version;
+  }
+}
+
+TEST_F(OwnMails, CountWhereThePostfixIsUnknown) {
+  Says("what?");
+  EXPECT_TRUE(Load()->subtract_own);
+  Says("3.11.0", "1");
+  EXPECT_TRUE(Load()->subtract_own);
+}
+
+TEST_F(OwnMails, CountAsTheAdministratorSays) {
+  Says("3.7.11");
+  report.subtract_own = false;
+  EXPECT_FALSE(Load()->subtract_own);
+  Says("3.11.0");
+  report.subtract_own = true;
+  EXPECT_TRUE(Load()->subtract_own);
 }
 
 }  // namespace

@@ -30,10 +30,11 @@ GARBAGE = ["<@>", "<a@>", "<@b>", "<a@b@c>", "<a@..>", "<a@.test>", "<\"\">",
 
 
 def with_milter(bench, name):
-    """A Daemon with a milter; Postfix has the line that check-config prints."""
+    """A Daemon with a milter; Postfix has the line that setup shows."""
     daemon = bench.daemon(name, milter__listen=f"unix:{MILTER}")
-    advice = daemon.command("check-config").stdout
-    line = found_in("(?m)^ +(smtpd_milters = .*)$", advice, "check-config")[1]
+    subprocess.run(["postconf", "-X", "smtpd_milters"], check=True)
+    advice = daemon.command("setup").stdout
+    line = found_in("(?m)^ +(smtpd_milters = .*)$", advice, "setup")[1]
     subprocess.run(["postconf", "-e", line], check=True)
     return daemon
 

@@ -135,6 +135,29 @@ def started_by_a_datagram(bench):
         equal(ask(DANE), "OK dane-only", "reply")
 
 
+def socket_is_left_alone(bench):
+    """Of systemd's socket beside tlsrpt.maillog nothing is read."""
+    path = TLSRPT_SOCKET.with_name("left.sock")
+    daemon = bench.daemon("left-alone", tlsrpt__listen=None,
+                          tlsrpt__maillog=bench.log.maillog)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as holder:
+        holder.bind(str(path))
+        fd = holder.fileno()
+        prefix = ["bash", "-c", f"exec 3<&{fd}; "
+                  'LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=tlsrpt exec "$@"',
+                  "bash"]
+        with daemon.start(prefix, pass_fds=(fd,)):
+            found_in("level=warn event=socket_not_used socket=tlsrpt ",
+                     daemon.text(), "the log")
+            send_datagrams(path, datagram("twice.test"))
+            equal(ask(DANE), "OK dane-only", "reply")
+            equal(daemon.stop(), 0, "exit status")
+        assert path.exists(), "systemd's socket file was removed"
+        holder.setblocking(False)
+        equal(holder.recv(65536), datagram("twice.test"), "what waits in it")
+    equal(daemon.spool.sessions("twice.test"), 0, "sessions")
+
+
 def no_room_for_outcomes(bench):
     """A full disk costs outcomes, which are counted; mail goes on."""
     failure = {"c": 201, "n": "mx.full.test"}
@@ -362,6 +385,7 @@ def told_by_a_log_file(bench):
             daemon.start()  # from there on
 
 
-SCENARIOS = [told_by_a_log_file, datagrams, socket_is_kept, started_by_a_datagram,
+SCENARIOS = [told_by_a_log_file, datagrams, socket_is_kept,
+             socket_is_left_alone, started_by_a_datagram,
              no_room_for_outcomes, killed_amid_outcomes, findings,
              deferred_for_a_policy]

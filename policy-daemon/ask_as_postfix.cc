@@ -1,0 +1,170 @@
+#include "policy-daemon/ask_as_postfix.h"
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include <fcntl.h>
+#include <grp.h>
+#include <netinet/in.h>
+#include <pwd.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/file_descriptor.h"
+#include "common/listen_address.h"
+#include "common/text.h"
+
+namespace postern {
+namespace {
+
+// A parent domain: it has no policy of its own, and needs no lookup.
+constexpr char kKey[] = ".postern-setup";
+constexpr char kReply[] = "9:NOTFOUND ,";
+
+// How far the child came: its exit status. What is needed of it has an errno
+// in a pipe.
+enum Stage : int { kAnswered, kEntering, kBecoming, kConnecting, kAsking };
+
+struct Outcome {
+  int stage = kAsking;
+  int error = 0;
+};
+
+struct Address {
+  sockaddr_storage storage{};
+  socklen_t length = 0;
+};
+
+Address ToSockaddr(const std::string& socket) {
+  Address address;
+  if (socket.starts_with("unix:")) {
+    sockaddr_un to{};
+    to.sun_family = AF_UNIX;
+    socket.copy(to.sun_path, sizeof to.sun_path - 1, 5);
+    std::memcpy(&address.storage, &to, sizeof to);
+    address.length = sizeof to;
+    return address;
+  }
+  const auto listen = ListenAddress::Parse(socket);
+  if (!listen) return address;
+  if (listen->address.v6) {
+    sockaddr_in6 to{};
+    to.sin6_family = AF_INET6;
+    to.sin6_port = htons(listen->port);
+    std::memcpy(&to.sin6_addr, listen->address.bytes.data(), 16);
+    std::memcpy(&address.storage, &to, sizeof to);
+    address.length = sizeof to;
+  } else {
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(listen->port);
+    std::memcpy(&to.sin_addr, listen->address.bytes.data(), 4);
+    std::memcpy(&address.storage, &to, sizeof to);
+    address.length = sizeof to;
+  }
+  return address;
+}
+
+bool HasAnswered(int fd, const std::string& request) {
+  if (write(fd, request.data(), request.size()) !=
+      static_cast<ssize_t>(request.size()))
+    return false;
+  std::string reply;
+  std::array<char, 64> bytes;
+  while (reply.size() < sizeof kReply - 1) {
+    const ssize_t count = read(fd, bytes.data(), bytes.size());
+    if (count <= 0) return false;
+    reply.append(bytes.data(), static_cast<size_t>(count));
+  }
+  errno = EPROTO;
+  return reply == kReply;
+}
+
+// In the child, which is killed by its alarm when nobody answers.
+Outcome Ask(const PostfixQuestion& question, const passwd* account) {
+  const auto failed = [](int stage) { return Outcome{stage, errno}; };
+  const char* const queue = question.queue_directory.c_str();
+  if (account && (setgid(account->pw_gid) != 0 ||
+                  initgroups(account->pw_name, account->pw_gid) != 0))
+    return failed(kBecoming);
+  if (chdir(queue) != 0 || (question.chrooted && chroot(queue) != 0))
+    return failed(kEntering);
+  if (account && setuid(account->pw_uid) != 0) return failed(kBecoming);
+  const Address address = ToSockaddr(question.socket);
+  const FileDescriptor fd(
+      socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd ||
+      connect(fd.get(), reinterpret_cast<const sockaddr*>(&address.storage),
+              address.length) != 0)
+    return failed(kConnecting);
+  const std::string words = question.map + " " + kKey;
+  const std::string request = std::to_string(words.size()) + ":" + words + ",";
+  errno = 0;
+  if (!HasAnswered(fd.get(), request)) return failed(kAsking);
+  return {kAnswered, 0};
+}
+
+std::string AdviceFor(const Outcome& outcome, const PostfixQuestion& question) {
+  const std::string who =
+      question.user.empty() ? "" : " by the user " + question.user;
+  switch (outcome.stage) {
+    case kEntering:
+      return "cannot go to " + question.queue_directory;
+    case kBecoming:
+      return "cannot become " + question.user + " (start as root)";
+    case kConnecting:
+      if (outcome.error == EACCES)
+        return question.socket + " may not be opened" + who +
+               ": see policy.socket_group, policy.socket_mode and the mode of "
+               "its folder";
+      return "nobody listens at " + question.socket +
+             ": start the daemon (systemctl start postern-policy.socket "
+             "postern-policy)";
+    default:
+      return "what listens at " + question.socket +
+             " does not answer: see its log (journalctl -u postern-policy)";
+  }
+}
+
+}  // namespace
+
+Status AskAsPostfix(const PostfixQuestion& question) {
+  const passwd* account = nullptr;
+  if (!question.user.empty()) {
+    account = getpwnam(question.user.c_str());
+    if (!account)
+      return Error{"there is no user " + question.user + " (mail_owner)"};
+  }
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0)
+    return Error{std::string("cannot ask: ") + std::strerror(errno)};
+  const FileDescriptor read_end(ends[0]);
+  FileDescriptor write_end(ends[1]);
+  const pid_t child = fork();
+  if (child < 0) return Error{std::string("fork: ") + std::strerror(errno)};
+  if (child == 0) {
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGALRM, SIG_DFL);
+    alarm(static_cast<unsigned>(question.patience.count()));
+    const Outcome outcome = Ask(question, account);
+    const ssize_t told = write(write_end.get(), &outcome, sizeof outcome);
+    _exit(told == sizeof outcome ? 0 : 1);
+  }
+  write_end = FileDescriptor();
+  Outcome outcome{kAsking, ETIMEDOUT};
+  // The end of the child is the end of the pipe.
+  const ssize_t count = read(read_end.get(), &outcome, sizeof outcome);
+  if (count != sizeof outcome) outcome = {kAsking, ETIMEDOUT};
+  waitpid(child, nullptr, 0);
+  if (outcome.stage == kAnswered) return Done{};
+  std::string message = AdviceFor(outcome, question);
+  if (outcome.error != 0)
+    message += " [" + std::string(std::strerror(outcome.error)) + "]";
+  return Error{message};
+}
+
+}  // namespace postern

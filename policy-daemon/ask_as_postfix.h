@@ -1,0 +1,28 @@
+// Asks postern-policy as smtp(8) would: by the name that main.cf gives the
+// socket, in the chroot if smtp(8) is in one, as Postfix's user.
+//
+// For who is about to send all mail that way: where nobody answers, all mail
+// waits.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "common/result.h"
+
+namespace postern {
+
+struct PostfixQuestion {
+  std::string socket;  // "unix:postern/policy.sock", "inet:127.0.0.1:8461"
+  std::string map;     // "policy"
+  std::string queue_directory;
+  std::string user;  // Postfix's mail_owner; "": stay as we are
+  bool chrooted = false;
+  std::chrono::seconds patience{10};
+};
+
+// The Error says what is in the way, and what to do. Forks: no other thread
+// may run. It asks for a key that needs no lookup.
+Status AskAsPostfix(const PostfixQuestion& question);
+
+}  // namespace postern

@@ -1,0 +1,61 @@
+// PostfixSettings: how Postfix is configured, by the word of postconf(1).
+//
+// postconf honours MAIL_CONFIG, so another instance is asked about by
+// `MAIL_CONFIG=/etc/postfix-out postern-policy ...`. What counts is judged by
+// the values in effect; what is edited are the texts in main.cf, in which
+// $names are not replaced.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/postfix_version.h"
+#include "common/result.h"
+
+namespace postern {
+
+// A line of master.cf.
+struct PostfixService {
+  std::string name;     // "smtp/unix"
+  std::string chroot;   // "y", "n" or "-"
+  std::string command;  // "smtp"
+  std::string line;     // all of it, with one blank between its words
+  std::map<std::string, std::string> overrides;  // -o NAME=VALUE
+};
+
+struct PostfixSettings {
+  std::string version_text;  // "3.7.11"; empty: no Postfix here
+  PostfixVersion version;
+  std::map<std::string, std::string> effective;
+  std::map<std::string, std::string> explicit_values;  // of main.cf alone
+  std::vector<PostfixService> services;
+  std::string system_ca_file;  // the machine's authorities; "": none found
+
+  bool is_there() const { return !version_text.empty(); }
+  // "" for what it does not know.
+  std::string Effective(const std::string& name) const;
+  // As in main.cf; nullopt: it does not stand there.
+  std::optional<std::string> Explicit(const std::string& name) const;
+  const PostfixService* Service(const std::string& name) const;
+  // Does smtp(8) run chrooted?
+  bool smtp_is_chrooted() const;
+  std::string queue_directory() const { return Effective("queue_directory"); }
+  std::string config_directory() const { return Effective("config_directory"); }
+};
+
+// Of a machine without Postfix, empty ones; an Error where postconf is there
+// and fails.
+Result<PostfixSettings> ReadPostfixSettings();
+
+// Pure: what the parts are made of. `effective` and `given`: lines of
+// "name = value"; `services`: of postconf -M.
+PostfixSettings ParsePostfixSettings(const std::string& effective,
+                                     const std::string& given,
+                                     const std::string& services);
+
+// With one blank between its words.
+std::string WithSingleBlanks(std::string_view line);
+
+}  // namespace postern

@@ -1,0 +1,68 @@
+#include "policy-daemon/resolver_check.h"
+
+#include <filesystem>
+
+#include <boost/asio/io_context.hpp>
+
+#include "common/getdns_resolver.h"
+#include "common/loop_clock.h"
+#include "common/metrics.h"
+
+namespace postern {
+namespace {
+
+Awaitable<void> ProbeAll(GetdnsResolver& resolver,
+                         boost::asio::io_context& loop) {
+  co_await resolver.Probe();
+  loop.stop();
+}
+
+// Each is asked alone.
+std::vector<std::string> ServersThatDoNotValidate(
+    const std::vector<AddressAndPort>& servers) {
+  std::vector<std::string> bad;
+  for (const AddressAndPort& server : servers) {
+    // Postfix believes the AD bit of whatever its resolv.conf names.
+    const Options::Dns dns{{server}, std::chrono::seconds(5), TrustAd::kYes};
+    // Kept: getdns may still hold an idle timer on the loop.
+    auto* loop = new boost::asio::io_context(1);
+    auto* clock = new LoopClock(*loop);
+    auto* metrics = new Metrics;
+    auto resolver = GetdnsResolver::Create(*loop, *clock, dns, *metrics);
+    if (!resolver) continue;
+    Spawn(loop->get_executor(), ProbeAll(**resolver, *loop));
+    loop->run();
+    if (!(*resolver)->KnownToValidate()) bad.push_back(server.ToString());
+    static_cast<void>(resolver->release());
+  }
+  return bad;
+}
+
+void CheckResolvConf(const std::string& path,
+                     std::vector<std::string>& warnings) {
+  const auto servers = ReadResolvConf(path);
+  if (servers.empty()) {
+    warnings.push_back(path + " names no DNS server");
+    return;
+  }
+  for (const std::string& server : ServersThatDoNotValidate(servers))
+    warnings.push_back(
+        "Postfix's DNS server " + server + " (" + path +
+        ") does not validate DNSSEC: every dane-only answer would defer mail. "
+        "Run a validating resolver (unbound) on 127.0.0.1, or set "
+        "dane.enabled = no");
+}
+
+}  // namespace
+
+std::vector<std::string> ResolverWarnings(const PostfixSettings& postfix) {
+  std::vector<std::string> warnings;
+  CheckResolvConf("/etc/resolv.conf", warnings);
+  const std::string copy = postfix.queue_directory() + "/etc/resolv.conf";
+  std::error_code none;
+  if (postfix.smtp_is_chrooted() && std::filesystem::exists(copy, none))
+    CheckResolvConf(copy, warnings);
+  return warnings;
+}
+
+}  // namespace postern

@@ -1,0 +1,315 @@
+#include "policy-daemon/setup_command.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <string_view>
+
+#include <unistd.h>
+
+#include "common/text.h"
+
+#include "policy-daemon/ask_as_postfix.h"
+#include "policy-daemon/our_entries.h"
+#include "policy-daemon/postfix_editor.h"
+#include "policy-daemon/postfix_files.h"
+#include "policy-daemon/resolver_check.h"
+#include "policy-daemon/setup_text.h"
+#include "policy-daemon/wiring_record.h"
+#include "policy-daemon/wiring_removal.h"
+
+namespace postern {
+namespace {
+
+constexpr int kDone = 0, kLeft = 1, kUsage = 2, kTemporary = 75;
+constexpr const char* kFiles[] = {"main.cf", "master.cf"};
+
+void Say(const std::string& text) { std::fputs(text.c_str(), stdout); }
+
+int Complain(const std::string& message, int exit_code) {
+  std::fflush(stdout);
+  std::fprintf(stderr, "postern-policy: %s\n",
+               Printable(message, 2000).c_str());
+  return exit_code;
+}
+
+class SetupCommand {
+ public:
+  SetupCommand(const CommandLine& line, const std::string& trouble)
+      : options_(line.options),
+        apply_(line.apply),
+        remove_(line.remove),
+        trouble_(trouble) {}
+
+  int Run() {
+    if (const Status read = Read(); !read)
+      return Complain(read.error().message, kLeft);
+    if (!postfix_.is_there()) return WithoutPostfix();
+    FileDescriptor lock;
+    if (apply_) {
+      const std::string folder = postfix_.config_directory();
+      if (access(folder.c_str(), W_OK) != 0)
+        return Complain("cannot write to " + folder + "; run it as root",
+                        kUsage);
+      auto locked = LockFolder(folder);
+      if (!locked) return Complain(locked.error().message, kLeft);
+      if (!*locked)
+        return Complain("another setup runs; try again when it is done",
+                        kTemporary);
+      lock = std::move(*locked);
+      // Nobody but the administrator changes it from now on.
+      if (const Status read = Read(); !read)
+        return Complain(read.error().message, kLeft);
+    }
+    return remove_ ? Remove() : Wire();
+  }
+
+ private:
+  Status Read() {
+    auto postfix = ReadPostfixSettings();
+    if (!postfix) return postfix.error();
+    postfix_ = std::move(*postfix);
+    if (!postfix_.is_there()) return Done{};
+    record_path_ = WiringRecordPath(postfix_);
+    auto record = ReadWiringRecord(record_path_);
+    if (record) {
+      record_ = std::move(*record);
+    } else if (remove_) {
+      // What is ours without doubt goes all the same.
+      record_trouble_ = record.error().message;
+    } else {
+      return record.error();
+    }
+    return Done{};
+  }
+
+  int WithoutPostfix() const {
+    if (!remove_)
+      return Complain("there is no Postfix here (no postconf)", kLeft);
+    if (!apply_) Say("There is no Postfix here: nothing to take out.\n");
+    return kDone;
+  }
+
+  // --- In.
+
+  int Wire() {
+    WiringPlan plan =
+        PlanWiring(postfix_, options_,
+                   record_ ? record_->Entries() : std::vector<std::string>());
+    if (options_.dane.enabled)
+      for (std::string& warning : ResolverWarnings(postfix_))
+        plan.warnings.push_back(std::move(warning));
+    Say("Postfix " + Printable(postfix_.version_text) + ", smtp(8) " +
+        (postfix_.smtp_is_chrooted() ? "chrooted" : "not chrooted") + "\n");
+    Say(ChangesText(plan.changes, postfix_.config_directory()));
+    Say(RemarksText("warning", plan.warnings));
+    Say(RemarksText("note", plan.notes));
+    const int warned = plan.warnings.empty() ? kDone : kLeft;
+    if (plan.changes.empty()) {
+      Say("Nothing to change.\n");
+      return warned;
+    }
+    if (!apply_) {
+      Say(ByHandText(plan.changes));
+      Say("Nothing was changed. To change it: postern-policy setup --apply\n");
+      return kLeft;
+    }
+    if (const Status answered = Ask(); !answered)
+      return Complain(answered.error().message +
+                          ". Nothing was changed: all mail would wait for it",
+                      kLeft);
+    if (const Status wired = Write(plan.changes); !wired)
+      return Complain(wired.error().message, kLeft);
+    return std::max(Reload(), warned);
+  }
+
+  Status Ask() const {
+    const ListenAddress* socket = SocketFor(options_.policy.listen, postfix_);
+    if (!socket) return Error{"policy.listen names no socket"};
+    PostfixQuestion question;
+    question.socket = NameForPostfix(*socket, postfix_);
+    question.map = "policy";
+    question.queue_directory = postfix_.queue_directory();
+    question.chrooted = postfix_.smtp_is_chrooted();
+    if (geteuid() == 0) question.user = postfix_.Effective("mail_owner");
+    return AskAsPostfix(question);
+  }
+
+  // The copies and the record come first: whatever becomes of us, it can be
+  // undone.
+  Status Write(const std::vector<Change>& changes) {
+    for (const char* file : kFiles) {
+      const std::string copy = BackupOf(file);
+      std::error_code none;
+      if (record_ && std::filesystem::exists(copy, none)) continue;
+      const Status copied = CopyDurably(PathOf(file), copy);
+      if (!copied) return copied.error();
+    }
+    const bool is_first = !record_;
+    record_ = Merged(std::move(record_), changes);
+    const Status written = WriteWiringRecord(record_path_, *record_);
+    if (!written) return written.error();
+    const Status made = MakeChanges(changes);
+    if (!made) {
+      if (is_first) ForgetIfUndone();
+      return made.error();
+    }
+    Say("Done. As it was before: " + BackupOf("main.cf") +
+        ", master.cf.before-postern\n"
+        "To take it out again: postern-policy setup --remove --apply\n");
+    return Done{};
+  }
+
+  // Of changes that could not be made, nothing is left.
+  void ForgetIfUndone() {
+    const auto postfix = ReadPostfixSettings();
+    if (!postfix || !PlanRemoval(*postfix, options_, record_).changes.empty())
+      return;
+    static_cast<void>(Forget());
+  }
+
+  // --- Out.
+
+  int Remove() {
+    RemovalPlan plan = PlanRemoval(postfix_, options_, record_);
+    if (!record_trouble_.empty()) plan.warnings.push_back(record_trouble_);
+    const int warned = plan.warnings.empty() ? kDone : kLeft;
+    const bool is_nothing = plan.changes.empty() && plan.warnings.empty();
+    if (is_nothing && !record_) {
+      if (!apply_) Say("Nothing to take out.\n");
+      return kDone;
+    }
+    if (!trouble_.empty())
+      Say(RemarksText("warning", {trouble_ + " (defaults are used)"}));
+    Say(ChangesText(plan.changes, postfix_.config_directory()));
+    Say(RemarksText("left", plan.left));
+    Say(RemarksText("warning", plan.warnings));
+    if (!apply_) return ShowOnly(plan, warned);
+    if (const Status made = MakeChanges(plan.changes); !made)
+      return Complain(made.error().message, kLeft);
+    if (const Status forgotten = Forget(); !forgotten)
+      return Complain(forgotten.error().message, kLeft);
+    if (plan.changes.empty()) return warned;
+    Say("Done.\n");
+    return std::max(Reload(), warned);
+  }
+
+  static int ShowOnly(const RemovalPlan& plan, int warned) {
+    if (plan.changes.empty()) {
+      Say("Nothing to take out.\n");
+      return warned;
+    }
+    Say(ByHandText(plan.changes));
+    Say("Nothing was changed. To change it: postern-policy setup --remove "
+        "--apply\n");
+    return kLeft;
+  }
+
+  // The record, and the copies that say nothing else than what is there.
+  Status Forget() {
+    // Without it, nobody knows of what time the copies are.
+    if (!record_) return Done{};
+    for (const char* file : kFiles) {
+      const std::string copy = BackupOf(file);
+      std::error_code none;
+      if (!std::filesystem::exists(copy, none)) continue;
+      const auto before = ReadFile(copy);
+      const auto now = ReadFile(PathOf(file));
+      if (before && now && MeanTheSame(*before, *now)) {
+        const Status removed = RemoveDurably(copy);
+        if (!removed) return removed.error();
+      } else {
+        Say("left: " + copy + " is kept: " + file +
+            " differs from it otherwise, too\n");
+      }
+    }
+    return RemoveDurably(record_path_);
+  }
+
+  // ---
+
+  std::string PathOf(const char* file) const {
+    return postfix_.config_directory() + "/" + file;
+  }
+  std::string BackupOf(const char* file) const {
+    return PathOf(file) + ".before-postern";
+  }
+
+  static int Reload() {
+    const auto reloaded = ReloadPostfix();
+    if (!reloaded)
+      return Complain("Postfix was not reloaded: " + reloaded.error().message,
+                      kLeft);
+    Say(*reloaded == Reloaded::kYes
+            ? "Postfix was reloaded.\n"
+            : "Postfix does not run; it reads this when it starts.\n");
+    return kDone;
+  }
+
+  const Options& options_;
+  const bool apply_, remove_;
+  const std::string& trouble_;
+  PostfixSettings postfix_;
+  std::string record_path_;
+  std::optional<WiringRecord> record_;
+  std::string record_trouble_;  // why it is not believed
+};
+
+}  // namespace
+
+const char kSetupHelp[] =
+    R"(postern-policy setup wires the daemon into the Postfix of this machine: it
+shows which lines of main.cf and master.cf it would change, and why.
+
+Usage:
+  postern-policy setup                   shows; changes nothing
+  postern-policy setup --apply           changes it, and reloads Postfix
+  postern-policy setup --remove          shows what it would take out again
+  postern-policy setup --remove --apply  takes it out, and reloads Postfix
+
+Other tables of smtp_tls_policy_maps stay, and are asked first; another MTA-STS
+daemon is replaced. --apply asks the daemon first, as smtp(8) would, and changes
+nothing where it does not answer. It keeps main.cf.before-postern and
+master.cf.before-postern beside the files, and in postern-setup.json what was
+there before: --remove goes back to that, and leaves alone what you have changed
+since. Doing it twice changes nothing the second time.
+
+Another instance of Postfix:
+  MAIL_CONFIG=/etc/postfix-out postern-policy setup
+
+Exit codes: 0 done, or nothing to do; 1 something would change (without
+--apply), is left to do, or is warned of; 2 usage or configuration; 75 another
+setup runs.
+)";
+
+bool IsRemoval(int argc, const char* const* argv) {
+  const auto has = [&](std::string_view word) {
+    return std::find(argv + 1, argv + argc, word) != argv + argc;
+  };
+  return argc > 1 && has("setup") && has("--remove");
+}
+
+std::vector<std::string> WithoutConfiguration(int argc,
+                                              const char* const* argv) {
+  std::vector<std::string> words = {argv[0], "setup", "--remove",
+                                    "--config=/dev/null"};
+  if (std::find(argv + 1, argv + argc, std::string_view("--apply")) !=
+      argv + argc)
+    words.insert(words.end(), "--apply");
+  return words;
+}
+
+void Setup(const CommandLine& line, const std::string& trouble) {
+  int exit_code = kUsage;
+  if (!line.arguments.empty())
+    exit_code = Complain(
+        "setup takes --apply and --remove alone (setup --help explains them)",
+        kUsage);
+  else
+    exit_code = SetupCommand(line, trouble).Run();
+  std::fflush(stdout);
+  std::_Exit(exit_code);
+}
+
+}  // namespace postern

@@ -1,0 +1,30 @@
+// `postern-policy setup`: wires us into the Postfix of this machine, and out of
+// it again; without --apply it only shows what it would do.
+//
+// What is changed is planned by wiring and wiring_removal, made by
+// postfix_editor, and remembered by wiring_record. Nothing is changed that
+// would have mail wait for a daemon that does not answer.
+#pragma once
+
+#include <string>
+
+#include "common/options.h"
+
+namespace postern {
+
+// What `setup --help` prints.
+extern const char kSetupHelp[];
+
+// Does not return: ends with the exit code (0 done, 1 warnings, or something
+// would change or is left undone, 2 usage or configuration, 75 another setup
+// runs). `trouble`: why the configuration could not be read, and defaults are
+// used; "": it could.
+[[noreturn]] void Setup(const CommandLine& line, const std::string& trouble);
+
+// Of `setup --remove`, which is to work with a configuration that is broken,
+// the same command line without it.
+std::vector<std::string> WithoutConfiguration(int argc,
+                                              const char* const* argv);
+bool IsRemoval(int argc, const char* const* argv);
+
+}  // namespace postern
