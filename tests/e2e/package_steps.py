@@ -201,6 +201,8 @@ def reports_are_sent(machine):
     text = "".join(path.read_text() for path in folder.glob("*.jsonl"))
     machine.write(f"/var/spool/postern/outcomes/{day}.jsonl",
                   re.sub(r'"at":"[\d-]+T', f'"at":"{day}T', text))
+    # In which that day is closed.
+    machine.run("find", "/var/spool/postern/reports", "-type", "f", "-delete")
     machine.run("systemctl", "start", "postern-report")
     received = wait_for(lambda: machine.log.received(f"tls@{STS}"), LIMIT,
                         "the report")
