@@ -32,7 +32,7 @@ class Container:
         self.pid = None  # of its systemd, as seen here
 
     def start(self, internet):
-        self.folder.mkdir()
+        self.folder.mkdir(exist_ok=True)
         cgroup = self._cgroup()
         # A group of processes of its own, which its systemd takes for the
         # root: it must not rule over the machine's.
@@ -130,6 +130,12 @@ class Container:
                                f"{done.returncode}: {done.stdout[-3000:]}")
         return done
 
+    def from_network(self, *command):
+        """What a program of ours says that runs in the machine's network."""
+        return subprocess.run([*self._enter("net"), *command], check=True,
+                              stdout=subprocess.PIPE, text=True,
+                              timeout=RUN_LIMIT).stdout
+
     def stop(self):
         if not self.process:
             return
@@ -140,6 +146,8 @@ class Container:
                  "the end of the machine's processes")
         for folder, *_ in os.walk(self.cgroup, topdown=False):
             os.rmdir(folder)
+        subprocess.run(["umount", self.cgroup.parent], check=True)
+        self.cgroup.parent.rmdir()
 
     def __enter__(self):
         return self

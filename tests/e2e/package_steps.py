@@ -9,6 +9,7 @@ import world
 from checks import DANE, STS, equal, found_in
 from container import Container
 from daemon import OUR_INTERNET
+from handbook import commands, unmarked
 from maillog import MailLog
 from reporting import reported_day
 from testnet import wait_for
@@ -17,6 +18,7 @@ LIMIT = 30  # seconds, for mail and services
 PACKAGE = "/root/postern.deb"
 CONFIG = "/etc/postern/postern.conf"
 SOCKET = "/var/spool/postfix/postern/policy.sock"
+MILTER_SOCKET = "/var/spool/postfix/postern/milter.sock"
 TLSRPT_SOCKET = "/var/spool/postfix/postern/tlsrpt.sock"
 SERVICES = ("postern-policy.service", "postern-report.service")
 SOCKETS = ("postern-policy.socket", "postern-tlsrpt.socket")
@@ -215,6 +217,21 @@ def reports_are_sent(machine):
         "the status")
 
 
+def more_sockets(machine):
+    """the sockets that are not for all are taken over once they are enabled"""
+    machine.run("systemctl", "enable", *NOT_FOR_ALL)
+    machine.run("systemctl", "restart", *NOT_FOR_ALL, "postern-policy.socket",
+                "postern-policy")
+    metrics = machine.from_network("curl", "--silent", "--fail",
+                                   "http://127.0.0.1:9474/metrics")
+    found_in("(?m)^postern_answers_total", metrics, "metrics")
+    equal(machine.out("stat", "-c", "%a %U %G", MILTER_SOCKET),
+          "660 root postfix", MILTER_SOCKET)
+    log = machine.out("journalctl", "-u", "postern-policy", "-n", "20")
+    for purpose in ("policy", "milter", "metrics"):
+        found_in(f"event=listening socket=[^ ]+ for={purpose}", log, purpose)
+
+
 def kill(machine):
     """who kills the daemon is not noticed by mail"""
     for unit in SERVICES:
@@ -272,5 +289,25 @@ def purge(machine):
     equal(machine.delivery(STS).status, "sent", "mail")
 
 
+def handbook(machine):
+    """the commands of docs/operations.md, as they stand there"""
+    equal(unmarked(), [], "commands that are neither run nor marked")
+    for section, command in commands():
+        done = machine.run("sh", "-c", f"cd /root && {for_this_world(command)}",
+                           check=False)
+        # postern's own programs tell with it what they found.
+        fine = (0, 1, 75) if command.startswith("postern-") else (0,)
+        assert done.returncode in fine, \
+            f"{section}: {command}: {done.returncode}: {done.stdout[-2000:]}"
+        if section == "Install":
+            configure(machine)
+
+
+def for_this_world(command):
+    return (command.replace("example.com", STS)
+            .replace("postern_*.deb", PACKAGE.rpartition("/")[2]))
+
+
 STEPS = [install, users_and_folders, configure, wire, policies_are_applied,
-         outcomes_are_spooled, reports_are_sent, kill, upgrade, remove, purge]
+         outcomes_are_spooled, reports_are_sent, more_sockets, kill, upgrade, remove, purge]
+HANDBOOK_STEPS = [handbook]  # on a machine of its own
