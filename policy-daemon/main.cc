@@ -39,11 +39,11 @@ Usage:
                                        it means and who must act
                                        (failures --help tells more)
   postern-policy check-config          checks the configuration and this machine
-  postern-policy setup [--apply]       shows what it would change in main.cf and
-  postern-policy setup --remove [--apply]
+  postern-policy setup [--remove] [--apply]
+                                       shows what it would change in main.cf and
                                        master.cf for Postfix to ask the daemon,
-                                       or takes it out again; --apply does it
-                                       (setup --help tells more)
+                                       or to take that out again; --apply does
+                                       it (setup --help tells more)
 
 Try it:
   postern-policy query example.com
