@@ -8,8 +8,12 @@
 namespace postern {
 namespace {
 
-const Change kSet = {Change::File::kMainCf, "smtp_tls_policy_maps", "hash:/a",
-                     "hash:/a, it's",       "",                     "why"};
+const Change kSet = {Change::File::kMainCf,
+                     "smtp_tls_policy_maps",
+                     "hash:/a",
+                     "hash:/a, it's",
+                     "",
+                     "why"};
 const Change kUnset = {
     Change::File::kMainCf, "smtpd_milters", "", std::nullopt, "", "why"};
 const Change kService = {Change::File::kMasterCf,
@@ -56,13 +60,13 @@ TEST(SetupText, LinesAreForATerminal) {
 }
 
 TEST(WithoutConfiguration, AllOtherWordsStay) {
-  const char* words[] = {"postern-policy", "setup",    "--config", "/a",
-                         "--remove",       "--config=/b", "-c",    "/c",
-                         "-c/d",           "--cache.directory=/e"};
-  EXPECT_EQ(WithoutConfiguration(10, words),
-            (std::vector<std::string>{"postern-policy", "setup", "--remove",
-                                      "--cache.directory=/e",
-                                      "--config=/dev/null"}));
+  const char* words[] = {
+      "postern-policy", "setup", "--config", "/a",   "--remove",
+      "--config=/b",    "-c",    "/c",       "-c/d", "--cache.directory=/e"};
+  EXPECT_EQ(
+      WithoutConfiguration(10, words),
+      (std::vector<std::string>{"postern-policy", "setup", "--remove",
+                                "--cache.directory=/e", "--config=/dev/null"}));
 }
 
 }  // namespace
