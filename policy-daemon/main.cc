@@ -2,6 +2,8 @@
 
 #include <cstdio>
 #include <exception>
+#include <optional>
+#include <vector>
 
 #include "common/log.h"
 #include "common/options.h"
@@ -37,11 +39,11 @@ Usage:
                                        it means and who must act
                                        (failures --help tells more)
   postern-policy check-config          checks the configuration and this machine
-  postern-policy setup [--apply]       shows what it would change in main.cf and
-  postern-policy setup --remove [--apply]
+  postern-policy setup [--remove] [--apply]
+                                       shows what it would change in main.cf and
                                        master.cf for Postfix to ask the daemon,
-                                       or takes it out again; --apply does it
-                                       (setup --help tells more)
+                                       or to take that out again; --apply does
+                                       it (setup --help tells more)
 
 Try it:
   postern-policy query example.com
@@ -61,21 +63,23 @@ Options (each is also a key of the configuration file: [policy] listen = ...):
 
 bool IsOurs(std::string_view key) { return !key.starts_with("report."); }
 
-// What was wired is to go out even where the configuration is broken.
-Result<CommandLine> ParseRemoval(int argc, char** argv) {
+// What was wired is to go out even where the configuration is broken. nullopt:
+// that is not what is wanted, or not what is wrong.
+std::optional<CommandLine> ParseRemoval(int argc, char** argv) {
   const auto words = WithoutConfiguration(argc, argv);
   std::vector<const char*> arguments;
   for (const std::string& word : words) arguments.push_back(word.c_str());
-  return ParseCommandLine(static_cast<int>(arguments.size()), arguments.data());
+  auto line =
+      ParseCommandLine(static_cast<int>(arguments.size()), arguments.data());
+  if (!line || line->command != "setup" || !line->remove) return std::nullopt;
+  return std::move(*line);
 }
 
 int Main(int argc, char** argv) {
   const auto line = ParseCommandLine(argc, argv);
-  if (!line && IsRemoval(argc, argv)) {
-    const auto removal = ParseRemoval(argc, argv);
-    if (removal) Setup(*removal, line.error().message);
-  }
   if (!line) {
+    const auto removal = ParseRemoval(argc, argv);
+    if (removal && !removal->help) Setup(*removal, line.error().message);
     std::fprintf(stderr, "postern-policy: %s\n", line.error().message.c_str());
     return 2;
   }

@@ -4,7 +4,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <string_view>
 
 #include <unistd.h>
 
@@ -283,20 +282,17 @@ Exit codes: 0 done, or nothing to do; 1 something would change (without
 setup runs.
 )";
 
-bool IsRemoval(int argc, const char* const* argv) {
-  const auto has = [&](std::string_view word) {
-    return std::find(argv + 1, argv + argc, word) != argv + argc;
-  };
-  return argc > 1 && has("setup") && has("--remove");
-}
-
 std::vector<std::string> WithoutConfiguration(int argc,
                                               const char* const* argv) {
-  std::vector<std::string> words = {argv[0], "setup", "--remove",
-                                    "--config=/dev/null"};
-  if (std::find(argv + 1, argv + argc, std::string_view("--apply")) !=
-      argv + argc)
-    words.insert(words.end(), "--apply");
+  std::vector<std::string> words;
+  for (int i = 0; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (word == "--config" || word == "-c")
+      ++i;  // with its value
+    else if (!word.starts_with("--config=") && !word.starts_with("-c"))
+      words.push_back(word);
+  }
+  words.push_back("--config=/dev/null");
   return words;
 }
 

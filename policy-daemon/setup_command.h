@@ -7,6 +7,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "common/options.h"
 
@@ -21,10 +22,9 @@ extern const char kSetupHelp[];
 // used; "": it could.
 [[noreturn]] void Setup(const CommandLine& line, const std::string& trouble);
 
-// Of `setup --remove`, which is to work with a configuration that is broken,
-// the same command line without it.
+// The words of a command line but those that name the configuration file, for
+// `setup --remove`, which is to work where that is broken.
 std::vector<std::string> WithoutConfiguration(int argc,
                                               const char* const* argv);
-bool IsRemoval(int argc, const char* const* argv);
 
 }  // namespace postern

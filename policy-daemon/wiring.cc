@@ -188,8 +188,8 @@ class Planner {
       const std::string_view map = MapNameOf(one);
       const bool with_tlsrpt =
           map == "policy-tlsrpt" || map == "QUERYwithTLSRPT";
-      const bool right = with_tlsrpt == tells_ && ours_.ReachesUs(one);
-      if (!right || ++asked > 1) return false;
+      if (with_tlsrpt != tells_ || !ours_.ReachesUs(one)) return false;
+      ++asked;
     }
     return asked == 1;
   }

@@ -87,19 +87,24 @@ TEST(PlanRemoval, FindsNothingAtAPostfixThatWasNeverWired) {
 
 TEST(PlanRemoval, AKillBeforeTheChangesLeavesNothingToUndo) {
   PostfixFixture postfix = Fresh("3.7.11");
+  postfix.Set("smtp_tls_loglevel", "0");
+  postfix.Set(kMaps, "hash:/a");
   PostfixFixture other = postfix;
   const auto record = Wire(other, Everything());
-  EXPECT_TRUE(
-      PlanRemoval(postfix.settings, Everything(), record).changes.empty());
+  const auto plan = PlanRemoval(postfix.settings, Everything(), record);
+  EXPECT_TRUE(plan.changes.empty());
+  EXPECT_EQ(plan.left, (Strings{}));
 }
 
 TEST(PlanRemoval, LeavesWhatTheAdministratorHasChangedSince) {
   PostfixFixture postfix = Fresh("3.7.11");
+  postfix.Set("smtp_dns_support_level", "enabled");
   const auto record = Wire(postfix, Listening(kInQueue));
   postfix.Set("smtp_tls_loglevel", "2");
-  postfix.Unset("smtp_tls_CAfile");
+  postfix.Unset("smtp_dns_support_level");
   const auto plan = Remove(postfix, Listening(kInQueue), record);
   EXPECT_EQ(postfix.settings.Explicit("smtp_tls_loglevel"), "2");
+  EXPECT_EQ(postfix.settings.Explicit("smtp_dns_support_level"), std::nullopt);
   EXPECT_EQ(postfix.settings.Explicit("smtp_tls_security_level"), std::nullopt);
   ASSERT_EQ(plan.left.size(), 1u);
   EXPECT_TRUE(Has(plan.left, "smtp_tls_loglevel was changed since"));

@@ -9,7 +9,7 @@ import subprocess
 
 import sender
 import world
-from checks import STS, equal, found_in
+from checks import STS, Skipped, equal, found_in
 from sender import SOCKET
 
 ETC = pathlib.Path("/etc/postfix")
@@ -238,6 +238,7 @@ def out_without_a_configuration(bench):
         equal(explicit(), before, "settings when it is out")
         equal(setup(daemon, "--remove", "--apply"), "", "what it says then")
         setup(daemon, "--apply", status=2)
+        setup(daemon, "--remove", "--apply", "--aply", status=2)
 
         daemon.configure()
         with daemon.start():
@@ -291,7 +292,7 @@ def believes_no_record_of_others(bench):
 def report_mail(bench):
     """Reports about a policy are not held by it, other mail is."""
     if sender.tells_of_sessions():
-        return
+        raise Skipped("to this machine's Postfix the mails tell it themselves")
     reports = f"tls-reports@{world.SENDER_DOMAIN}"
     with plain_postfix(bench), \
             bench.daemon("setup-reports",
