@@ -7,7 +7,6 @@ gone with it. systemd is process 1 in there and sees that root alone.
 
 import os
 import pathlib
-import signal
 import subprocess
 import time
 
@@ -30,6 +29,7 @@ class Container:
         self.host = host
         self.process = None  # unshare
         self.pid = None  # of its systemd, as seen here
+        self.resolver = None
 
     def start(self, internet):
         self.folder.mkdir(exist_ok=True)
@@ -97,7 +97,8 @@ class Container:
 
     def _resolve(self, internet):
         """A validating resolver on the machine, as the handbook wants."""
-        internet.resolver(RESOLVER, prefix=self._enter("net"))
+        self.resolver = internet.resolver(RESOLVER,
+                                          prefix=self._enter("net"))
         self.write("/etc/resolv.conf", f"nameserver {RESOLVER}\n")
         self.write("/etc/hostname", self.host + "\n")
         self.write("/etc/hosts", "127.0.0.1 localhost\n"
@@ -139,8 +140,11 @@ class Container:
     def stop(self):
         if not self.process:
             return
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
+        subprocess.run(["ip", "link", "delete", "machine"])
+        for process in (self.resolver, self.process):
+            if process:
+                process.kill()
+                process.wait()
         wait_for(lambda: "populated 0" in
                  (self.cgroup / "cgroup.events").read_text(), BOOT_LIMIT,
                  "the end of the machine's processes")
