@@ -39,7 +39,7 @@ class Container:
         self.process = subprocess.Popen(
             ["unshare", "--mount", "--pid", "--uts", "--ipc", "--net",
              "--cgroup", "--fork", "--kill-child=KILL",
-             HERE / "container-init", self.root, self.folder],
+             HERE / "container-init", self.root, self.folder, self.host],
             stdin=subprocess.DEVNULL,
             preexec_fn=lambda: (cgroup / "cgroup.procs").write_text("0"))
         children = pathlib.Path(
@@ -93,14 +93,12 @@ class Container:
         do(*net, "ip", "link", "set", "lo", "up")
         do(*net, "ip", "route", "add", "default", "via", OUTSIDE[0])
         do(*net, "ip", "-6", "route", "add", "default", "via", OUTSIDE[1])
-        do(*self._enter("uts"), "hostname", self.host)
 
     def _resolve(self, internet):
         """A validating resolver on the machine, as the handbook wants."""
         self.resolver = internet.resolver(RESOLVER,
                                           prefix=self._enter("net"))
         self.write("/etc/resolv.conf", f"nameserver {RESOLVER}\n")
-        self.write("/etc/hostname", self.host + "\n")
         self.write("/etc/hosts", "127.0.0.1 localhost\n"
                    f"{INSIDE[0]} {self.host}\n")
         self.write("/usr/local/share/ca-certificates/testnet.crt",
