@@ -5,5 +5,7 @@
 execute_process(COMMAND ${OPTION_REFERENCE} OUTPUT_VARIABLE KEYS
   COMMAND_ERROR_IS_FATAL ANY)
 configure_file(${SOURCE} ${PAGE}.scd @ONLY)
-execute_process(COMMAND ${SCDOC} INPUT_FILE ${PAGE}.scd OUTPUT_FILE ${PAGE}
+execute_process(COMMAND ${SCDOC} INPUT_FILE ${PAGE}.scd OUTPUT_VARIABLE TEXT
   COMMAND_ERROR_IS_FATAL ANY)
+# By this line man(1) knows of the tables, which scdoc does not tell.
+file(WRITE ${PAGE} "'\\\" t\n${TEXT}")
