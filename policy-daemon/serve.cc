@@ -1,5 +1,6 @@
 #include "policy-daemon/serve.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 
@@ -70,10 +71,14 @@ std::vector<Listener>& PlaceOf(const InheritedSocket& inherited,
 }
 
 // Without them mail goes on as before; so no trouble with them is an Error.
-std::vector<DatagramSocket> OpenTlsrpt(
-    const std::vector<ListenAddress>& addresses, const SocketFile::Mode& mode) {
-  std::vector<DatagramSocket> sockets;
+void OpenTlsrpt(const std::vector<ListenAddress>& addresses,
+                const SocketFile::Mode& mode,
+                std::vector<DatagramSocket>& sockets) {
   for (const ListenAddress& address : addresses) {
+    const auto has_it = [&](const DatagramSocket& one) {
+      return one.path() == address.unix_path;
+    };
+    if (std::any_of(sockets.begin(), sockets.end(), has_it)) continue;
     auto socket = DatagramSocket::Open(address.unix_path, mode);
     if (socket)
       sockets.push_back(std::move(*socket));
@@ -83,7 +88,6 @@ std::vector<DatagramSocket> OpenTlsrpt(
            {"effect", "what Postfix tells of its sessions is lost"},
            {"advice", "mend it and restart, or set tlsrpt.listen = none"}});
   }
-  return sockets;
 }
 
 // A socket of systemd's for what is read from the log: with both, each session
@@ -97,8 +101,8 @@ void LeaveAlone(const InheritedSocket& inherited) {
        {"advice", "systemctl disable --now postern-tlsrpt.socket"}});
 }
 
-// The sockets handed over, and for each purpose without one those of the
-// configuration.
+// The sockets handed over, and those of the configuration that are not among
+// them.
 Result<Sockets> OpenSockets(asio::io_context& loop, const Options& options) {
   Sockets sockets;
   auto inherited = InheritedSockets();
@@ -125,8 +129,11 @@ Result<Sockets> OpenSockets(asio::io_context& loop, const Options& options) {
                               options.run.user};
   const auto open = [&](const std::vector<ListenAddress>& addresses,
                         std::vector<Listener>& listeners) -> Status {
-    if (!listeners.empty()) return Done{};
     for (const ListenAddress& address : addresses) {
+      const auto has_it = [&](const Listener& one) {
+        return one.address() == address;
+      };
+      if (std::any_of(listeners.begin(), listeners.end(), has_it)) continue;
       auto listener = Listener::Open(loop, address, mode);
       if (!listener) return listener.error();
       listeners.push_back(std::move(*listener));
@@ -139,10 +146,11 @@ Result<Sockets> OpenSockets(asio::io_context& loop, const Options& options) {
   for (const Status& opened :
        {open(policy.listen, sockets.policy),
         open(listed(policy.metrics_listen), sockets.metrics),
-        open(listed(options.milter.listen), sockets.milter)})
+        sockets.milter.empty()
+            ? open(listed(options.milter.listen), sockets.milter)
+            : Status(Done{})})
     if (!opened) return opened.error();
-  if (sockets.tlsrpt.empty())
-    sockets.tlsrpt = OpenTlsrpt(options.tlsrpt.listen, mode);
+  OpenTlsrpt(options.tlsrpt.listen, mode, sockets.tlsrpt);
   return sockets;
 }
 

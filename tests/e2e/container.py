@@ -32,6 +32,13 @@ class Container:
         self.resolver = None
 
     def start(self, internet):
+        try:
+            return self._start(internet)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self, internet):
         self.folder.mkdir(exist_ok=True)
         cgroup = self._cgroup()
         # A group of processes of its own, which its systemd takes for the
@@ -50,7 +57,7 @@ class Container:
                  "systemd")
         self._connect()
         wait_for(lambda: self.run("systemctl", "is-system-running",
-                                  check=False).stdout.strip() in
+                                  check=False).stdout.strip() ==
                  "running", BOOT_LIMIT, "the machine's start")
         self._resolve(internet)
         return self
@@ -60,6 +67,9 @@ class Container:
         mounted.mkdir()
         subprocess.run(["mount", "-t", "cgroup2", "cgroup2", mounted],
                        check=True)
+        for left in mounted.glob("postern-e2e-*"):  # of those that were killed
+            if is_empty(left):
+                remove(left)
         self.cgroup = mounted / f"postern-e2e-{os.getpid()}-{time.time_ns()}"
         self.cgroup.mkdir()
         return self.cgroup
@@ -143,11 +153,9 @@ class Container:
             if process:
                 process.kill()
                 process.wait()
-        wait_for(lambda: "populated 0" in
-                 (self.cgroup / "cgroup.events").read_text(), BOOT_LIMIT,
+        wait_for(lambda: is_empty(self.cgroup), BOOT_LIMIT,
                  "the end of the machine's processes")
-        for folder, *_ in os.walk(self.cgroup, topdown=False):
-            os.rmdir(folder)
+        remove(self.cgroup)
         subprocess.run(["umount", self.cgroup.parent], check=True)
         self.cgroup.parent.rmdir()
 
@@ -156,3 +164,13 @@ class Container:
 
     def __exit__(self, *_):
         self.stop()
+
+
+def is_empty(cgroup):
+    """Is there no process in it, nor below?"""
+    return "populated 0" in (cgroup / "cgroup.events").read_text()
+
+
+def remove(cgroup):
+    for folder, *_ in os.walk(cgroup, topdown=False):
+        os.rmdir(folder)

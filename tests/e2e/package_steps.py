@@ -4,6 +4,7 @@ import email
 import json
 import re
 import shutil
+import subprocess
 
 import world
 from checks import DANE, STS, equal, found_in
@@ -18,11 +19,13 @@ LIMIT = 30  # seconds, for mail and services
 PACKAGE = "/root/postern.deb"
 CONFIG = "/etc/postern/postern.conf"
 SOCKET = "/var/spool/postfix/postern/policy.sock"
+METRICS = "127.0.0.1:9474"
 MILTER_SOCKET = "/var/spool/postfix/postern/milter.sock"
 TLSRPT_SOCKET = "/var/spool/postfix/postern/tlsrpt.sock"
 SERVICES = ("postern-policy.service", "postern-report.service")
 SOCKETS = ("postern-policy.socket", "postern-tlsrpt.socket")
 NOT_FOR_ALL = ("postern-milter.socket", "postern-metrics.socket")
+UNITS = SERVICES + SOCKETS + NOT_FOR_ALL
 BAD = "sts-selfsigned-cert.test"  # enforces, and nobody can deliver
 
 
@@ -38,6 +41,20 @@ class Machine(Container):
         self.start(self.internet)
         shutil.copy(self.package, self.path(PACKAGE))
         return self
+
+    def newer_package(self):
+        """The package with a higher version and another default."""
+        folder = self.internet.folder / "newer"
+        subprocess.run(["dpkg-deb", "-R", self.package, folder], check=True)
+        for file, old, new in (("DEBIAN/control", "Version: ", "Version: 9."),
+                               (CONFIG[1:], "# ", "# New: ")):
+            text = (folder / file).read_text()
+            assert old in text
+            (folder / file).write_text(text.replace(old, new, 1))
+        package = "/root/newer.deb"
+        subprocess.run(["dpkg-deb", "-b", folder, self.path(package)],
+                       check=True, stdout=subprocess.DEVNULL)
+        return package
 
     def out(self, *command):
         return self.run(*command).stdout.strip()
@@ -74,6 +91,12 @@ class Machine(Container):
         """Is its Postfix 3.10 or later?"""
         version = self.out("postconf", "-h", "mail_version")
         return [int(n) for n in version.split(".")[:2]] >= [3, 10]
+
+    def metrics(self):
+        return self.from_network(
+            "/usr/bin/python3", "-c", "import urllib.request; print("
+            f"urllib.request.urlopen('http://{METRICS}/metrics').read()"
+            ".decode())")
 
     def spool(self):
         """The lines of the spool, oldest first."""
@@ -138,7 +161,7 @@ def units(machine):
     folder = next(path for path in ("/lib/systemd/system",
                                     "/usr/lib/systemd/system")
                   if machine.path(f"{path}/{SERVICES[0]}").exists())
-    names = [f"{folder}/{unit}" for unit in SERVICES + SOCKETS + NOT_FOR_ALL]
+    names = [f"{folder}/{unit}" for unit in UNITS]
     equal(machine.out("systemd-analyze", "verify", "--man=no", *names), "",
           "systemd-analyze verify")
     for unit in SERVICES:  # tenths: 1.5 of 10
@@ -229,15 +252,30 @@ def reports_are_sent(machine):
         "the status")
 
 
+def sockets_of_the_configuration(machine):
+    """sockets that the configuration names are opened, for Postfix to use"""
+    with open(machine.path(CONFIG), "a") as config:
+        config.write(f"[milter]\nlisten = unix:{MILTER_SOCKET}\n"
+                     f"[policy]\nmetrics_listen = inet:{METRICS}\n"
+                     f"listen = unix:{SOCKET}\nlisten = unix:{SOCKET}2\n")
+    machine.run("systemctl", "restart", "postern-policy")
+    for path in (MILTER_SOCKET, SOCKET + "2"):
+        equal(machine.out("stat", "-c", "%a %U %G", path),
+              "660 postern postfix", path)
+    found_in("(?m)^postern_answers_total", machine.metrics(), "metrics")
+    machine.run("postern-policy", "setup", "--apply")
+    found_in("milter.sock", machine.out("postconf", "-h", "smtpd_milters"),
+             "smtpd_milters")
+
+
 def more_sockets(machine):
-    """the sockets that are not for all are taken over once they are enabled"""
+    """the sockets that are not for all are systemd's once they are enabled"""
     machine.run("systemctl", "enable", *NOT_FOR_ALL)
-    machine.run("systemctl", "stop", "postern-policy.socket", "postern-policy")
+    machine.run("systemctl", "stop", "postern-*.socket", "postern-policy")
     machine.run("systemctl", "start", *NOT_FOR_ALL, "postern-policy.socket",
+                *["postern-tlsrpt.socket"] * machine.tells_of_sessions(),
                 "postern-policy")
-    metrics = machine.from_network("curl", "--silent", "--fail",
-                                   "http://127.0.0.1:9474/metrics")
-    found_in("(?m)^postern_answers_total", metrics, "metrics")
+    found_in("(?m)^postern_answers_total", machine.metrics(), "metrics")
     equal(machine.out("stat", "-c", "%a %U %G", MILTER_SOCKET),
           "660 root postfix", MILTER_SOCKET)
     log = machine.out("journalctl", "-u", "postern-policy", "-n", "20")
@@ -261,20 +299,21 @@ def upgrade(machine):
                 "policies": machine.out("postern-policy", "cache", "list",
                                         "--json"),
                 "configuration": machine.path(CONFIG).read_text(),
-                "Postfix": machine.postfix()}
+                "Postfix": machine.postfix(),
+                "units": [unit for unit in UNITS if machine.is_active(unit)]}
     before, spool = kept(), machine.spool()
     pid = machine.out("systemctl", "show", "-P", "MainPID",
                       "postern-policy.service")
-    machine.run("apt-get", "install", "-y", "--reinstall", PACKAGE)
+    machine.run("apt-get", "install", "-y", "-o",
+                "Dpkg::Options::=--force-confold", machine.newer_package())
+    found_in(r"^Status: install ok installed\n(.*\n)*Version: 9\.",
+             machine.out("dpkg", "--status", "postern"), "the version")
     assert pid != machine.out("systemctl", "show", "-P", "MainPID",
                               "postern-policy.service"), "no restart"
     changed = {name: value for name, value in kept().items()
                if value != before[name]}
     equal(changed, {}, "what the upgrade changed")
     equal(machine.spool()[:len(spool)], spool, "the spool")
-    for unit in (*SERVICES, *SOCKETS):
-        wanted = unit != "postern-tlsrpt.socket" or machine.tells_of_sessions()
-        equal(machine.is_active(unit), wanted, f"{unit} runs")
     equal(machine.delivery(STS).tls, "Verified", "mail")
 
 
@@ -282,6 +321,8 @@ def remove(machine):
     """removing it takes the wiring out; mail goes out as before"""
     machine.run("apt-get", "remove", "-y", "postern")
     equal(machine.postfix(), machine.unwired, "Postfix")
+    for unit in UNITS:
+        assert not machine.is_active(unit), f"{unit} runs on"
     assert machine.path(CONFIG).exists(), "the configuration is gone"
     assert machine.path("/var/lib/postern/policies.db").exists(), \
         "the policies are gone"
@@ -311,12 +352,14 @@ def handbook(machine):
     for section, command in commands():
         done = machine.run("sh", "-c", f"cd /root && {for_this_world(command)}",
                            check=False)
-        # postern's own programs tell with it what they found.
-        fine = (0, 1, 75) if command.startswith("postern-") else (0,)
-        assert done.returncode in fine, \
-            f"{section}: {command}: {done.returncode}: {done.stdout[-2000:]}"
+        equal(done.returncode, TELLING.get(command, 0),
+              f"{section}: {command}: {done.stdout[-2000:]}: exit status")
         if section == "Install":
             configure(machine)
+
+
+# Commands that tell by their exit status that there is something to do.
+TELLING = {"postern-policy setup": 1, "postern-policy setup --remove": 1}
 
 
 def for_this_world(command):
@@ -325,7 +368,7 @@ def for_this_world(command):
 
 
 STEPS = [install, users_and_folders, units, configure, wire,
-         policies_are_applied,
-         outcomes_are_spooled, reports_are_sent, more_sockets, kill, upgrade,
+         policies_are_applied, outcomes_are_spooled, reports_are_sent,
+         sockets_of_the_configuration, more_sockets, kill, upgrade,
          remove, purge]
 HANDBOOK_STEPS = [handbook]  # on a machine of its own
