@@ -6,7 +6,9 @@
 
 #include <grp.h>
 #include <pwd.h>
+#include <unistd.h>
 
+#include "common/run_program.h"
 #include "common/text.h"
 
 #include "policy-daemon/configuration.h"
@@ -34,6 +36,32 @@ void CheckCacheDirectory(const std::string& path,
   warnings.push_back("cache.directory: " + path +
                      " is no folder and cannot be made: policies would be "
                      "forgotten at every restart");
+}
+
+// Root reads everything; the daemon, and a reload of it, read as run.user.
+void CheckReadable(const CommandLine& line,
+                   std::vector<std::string>& warnings) {
+  const Options& options = line.options;
+  const std::string& user = options.run.user;
+  if (geteuid() != 0 || user.empty()) return;
+  std::vector<std::pair<const char*, std::string>> files = {
+      {"the configuration", line.config_file},
+      {"policy.overrides", options.policy.overrides},
+      {"sts.ca_file", options.sts.ca_file},
+      {"report.suppress", options.report.suppress},
+      {"report.ca_file", options.report.ca_file}};
+  if (options.tlsrpt.maillog != kSystemdJournal)
+    files.emplace_back("tlsrpt.maillog", options.tlsrpt.maillog);
+  for (const std::string& key : options.report.dkim_keys)
+    files.emplace_back("report.dkim_key", key);
+  for (const auto& [name, path] : files) {
+    if (path.empty()) continue;
+    const auto tried =
+        RunProgram({"runuser", "-u", user, "--", "test", "-r", path});
+    if (tried && tried->exit_status == 1)
+      warnings.push_back(std::string(name) + ": " + user + " cannot read " +
+                         path + ": the next start, or reload, would fail");
+  }
 }
 
 // The plan for the Postfix that is here; without one, a warning.
@@ -75,6 +103,7 @@ int CheckConfig(const CommandLine& line) {
   const auto postfix = ReadPostfixSettings();
   WiringPlan plan = PlanForThis(postfix, line.options);
   CheckCacheDirectory(line.options.cache.directory, plan.warnings);
+  CheckReadable(line, plan.warnings);
   if (line.options.dane.enabled)
     for (std::string& warning :
          ResolverWarnings(postfix ? *postfix : PostfixSettings()))

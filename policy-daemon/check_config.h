@@ -1,9 +1,9 @@
 // `postern-policy check-config`: is this machine ready?
 //
 // Reads the configuration (that it could be read is the first check), looks at
-// the folders, asks postconf(1) how Postfix is configured, and each resolver of
-// Postfix's own resolv.conf whether it validates. What Postfix lacks,
-// `postern-policy setup` shows and changes.
+// the folders and at what run.user cannot read, asks postconf(1) how Postfix is
+// configured, and each resolver of Postfix's own resolv.conf whether it
+// validates. What Postfix lacks, `postern-policy setup` shows and changes.
 #pragma once
 
 #include "common/options.h"

@@ -144,6 +144,19 @@ def check_config(bench):
              "the error")
 
 
+def check_config_as_the_daemon_reads(bench):
+    """Root reads what run.user may not; check-config tells."""
+    daemon = bench.daemon("check-readable", run__user="nobody")
+    overrides = daemon.log.with_suffix(".overrides")
+    overrides.write_text("example.com off\n")
+    overrides.chmod(0o600)
+    daemon.configure(policy__overrides=overrides)
+    checked = daemon.command("check-config")
+    found_in("(?m)^warning: policy.overrides: nobody cannot read ",
+             checked.stdout, "the warning")
+    equal(checked.returncode, 1, "exit status")
+
+
 def check_config_without_rights(bench):
     """A chroot that one may not look into is no end."""
     etc = SOCKET.parent.with_name("etc")
@@ -160,4 +173,5 @@ def check_config_without_rights(bench):
 
 SCENARIOS = [query_command, query_command_without_rights, cache_command,
              cache_command_without_rights, check_config,
+             check_config_as_the_daemon_reads,
              check_config_without_rights]
