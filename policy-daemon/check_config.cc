@@ -76,8 +76,8 @@ int CheckConfig(const CommandLine& line) {
   WiringPlan plan = PlanForThis(postfix, line.options);
   CheckCacheDirectory(line.options.cache.directory, plan.warnings);
   if (line.options.dane.enabled)
-    for (std::string& warning :
-         ResolverWarnings(postfix ? *postfix : PostfixSettings()))
+    for (std::string& warning : ResolverWarnings(
+             postfix ? *postfix : PostfixSettings(), line.options.dns))
       plan.warnings.push_back(std::move(warning));
   for (const std::string& warning : plan.warnings)
     std::printf("warning: %s\n", Printable(warning, 500).c_str());
