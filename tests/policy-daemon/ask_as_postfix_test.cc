@@ -35,9 +35,8 @@ class Answerer {
     if (process_ != 0) return;
     const FileDescriptor asker(accept(listener.get(), nullptr, nullptr));
     std::array<char, 100> request;
-    const bool done =
-        read(asker.get(), request.data(), request.size()) > 0 &&
-        write(asker.get(), reply.data(), reply.size()) > 0;
+    const bool done = read(asker.get(), request.data(), request.size()) > 0 &&
+                      write(asker.get(), reply.data(), reply.size()) > 0;
     _exit(done ? 0 : 1);
   }
   ~Answerer() {
