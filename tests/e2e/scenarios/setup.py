@@ -262,6 +262,48 @@ def what_was_changed_since(bench):
         assert not RECORD.exists(), "the record is left"
 
 
+def beside_another_instance(bench):
+    """Only this one's state counts; what cannot be told is no success."""
+    false_postfix = bench.internet.folder / "false-postfix"
+    false_postfix.mkdir()
+    (false_postfix / "postfix").write_text("#!/bin/sh\nexit 1\n")
+    (false_postfix / "postfix").chmod(0o755)
+    with plain_postfix(bench), bench.daemon("setup-instance") as daemon:
+        # which fails for an instance that is down
+        subprocess.run(["postconf", "-e", "multi_instance_wrapper = /bin/false"],
+                       check=True)
+        found_in("Postfix was reloaded", setup(daemon, "--apply"), "apply")
+        path = f"{false_postfix}:{os.environ['PATH']}"
+        found_in("Postfix was not reloaded",
+                 setup(daemon, "--remove", "--apply", status=1,
+                       env={**os.environ, "PATH": path}), "the failure")
+        assert RECORD.exists(), "the record is gone before the reload"
+        found_in("Postfix was reloaded", setup(daemon, "--remove", "--apply"),
+                 "the next one")
+        assert not RECORD.exists(), "the record is left"
+
+
+def where_nothing_can_be_written(bench):
+    """Root is told why."""
+    daemon = bench.daemon("setup-read-only")
+    subprocess.run(["mount", "--bind", ETC, ETC], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", ETC], check=True)
+        said = setup(daemon, "--apply", status=1)
+        found_in("cannot write to /etc/postfix: Read-only file system", said,
+                 "the reason")
+    finally:
+        subprocess.run(["umount", ETC], check=True)
+
+
+def with_a_deaf_resolver(bench):
+    """The daemon could not resolve what Postfix asks about."""
+    with plain_postfix(bench):
+        daemon = bench.daemon("setup-deaf", dns__server="127.0.0.99")
+        found_in(r"warning: dns\.server: 127\.0\.0\.99\S* does not answer",
+                 setup(daemon, status=1), "the warning")
+
+
 def false_postconf(bench, change):
     """An environment in which postconf is `change` where it changes main.cf."""
     folder = bench.internet.folder / "false-postconf"
@@ -406,7 +448,8 @@ def report_mail(bench):
 
 SCENARIOS = [in_and_out, asks_the_daemon_first, beside_other_tables,
              what_still_asks, what_is_no_plain_file,
-             what_was_changed_since, killed_amid, failed_amid,
+             beside_another_instance, where_nothing_can_be_written,
+             with_a_deaf_resolver, what_was_changed_since, killed_amid, failed_amid,
              out_without_a_configuration, without_postfix, two_at_once,
              believes_no_record_of_others, report_mail]
 for scenario in SCENARIOS:
