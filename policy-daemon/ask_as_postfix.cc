@@ -1,5 +1,6 @@
 #include "policy-daemon/ask_as_postfix.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -23,7 +24,8 @@ namespace {
 
 // A parent domain: it has no policy of its own, and needs no lookup.
 constexpr char kKey[] = ".postern-setup";
-constexpr char kReply[] = "9:NOTFOUND ,";
+// As Postfix takes it.
+constexpr size_t kMaxReply = 100000;
 
 // How far the child came: its exit status. What is needed of it has an errno
 // in a pipe.
@@ -69,19 +71,44 @@ Address ToSockaddr(const std::string& socket) {
   return address;
 }
 
+// A reply of socketmap_table(5), or the beginning of one?
+enum class Netstring { kWhole, kPart, kNone };
+Netstring Judge(std::string_view reply) {
+  const size_t colon = std::min(reply.find(':'), reply.size());
+  size_t length = 0;
+  for (char c : reply.substr(0, colon)) {
+    if (c < '0' || c > '9') return Netstring::kNone;
+    length = length * 10 + static_cast<size_t>(c - '0');
+    if (length > kMaxReply) return Netstring::kNone;
+  }
+  if (colon == reply.size()) return Netstring::kPart;
+  const std::string_view rest = reply.substr(colon + 1);
+  if (colon == 0 || rest.size() > length + 1) return Netstring::kNone;
+  if (rest.size() < length + 1) return Netstring::kPart;
+  const std::string_view word = rest.substr(0, rest.find(' '));
+  const bool is_known = word == "OK" || word == "NOTFOUND" || word == "TEMP" ||
+                        word == "TIMEOUT" || word == "PERM";
+  return is_known && rest.back() == ',' && word.size() < length + 1
+             ? Netstring::kWhole
+             : Netstring::kNone;
+}
+
 bool HasAnswered(int fd, const std::string& request) {
   if (write(fd, request.data(), request.size()) !=
       static_cast<ssize_t>(request.size()))
     return false;
   std::string reply;
-  std::array<char, 64> bytes;
-  while (reply.size() < sizeof kReply - 1) {
+  std::array<char, 512> bytes;
+  for (;;) {
     const ssize_t count = read(fd, bytes.data(), bytes.size());
     if (count <= 0) return false;
     reply.append(bytes.data(), static_cast<size_t>(count));
+    const Netstring netstring = Judge(reply);
+    if (netstring == Netstring::kWhole) return true;
+    if (netstring == Netstring::kPart) continue;
+    errno = EPROTO;
+    return false;
   }
-  errno = EPROTO;
-  return reply == kReply;
 }
 
 // In the child, which is killed by its alarm when nobody answers.
@@ -111,22 +138,33 @@ Outcome Ask(const PostfixQuestion& question, const passwd* account) {
 std::string AdviceFor(const Outcome& outcome, const PostfixQuestion& question) {
   const std::string who =
       question.user.empty() ? "" : " by the user " + question.user;
+  const auto advice = [&](const char* text) {
+    return question.is_ours ? text : "";
+  };
   switch (outcome.stage) {
     case kEntering:
       return "cannot go to " + question.queue_directory;
     case kBecoming:
       return "cannot become " + question.user + " (start as root)";
     case kConnecting:
+      if (question.chrooted && question.socket.starts_with("unix:/"))
+        return "smtp(8) runs chrooted in " + question.queue_directory +
+               ", where there is no " + question.socket.substr(5) +
+               advice(": put policy.listen below that folder");
       if (outcome.error == EACCES)
         return question.socket + " may not be opened" + who +
-               ": see policy.socket_group, policy.socket_mode and the mode of "
-               "its folder";
+               advice(
+                   ": see policy.socket_group, policy.socket_mode and the "
+                   "mode of its folder");
       return "nobody listens at " + question.socket +
-             ": start the daemon (systemctl start postern-policy.socket "
-             "postern-policy)";
+             advice(
+                 ": start the daemon (systemctl start postern-policy.socket "
+                 "postern-policy)");
     default:
       return "what listens at " + question.socket +
-             " does not answer: see its log (journalctl -u postern-policy)";
+             (outcome.error == EPROTO ? " answers, but not as socketmap"
+                                      : " does not answer") +
+             advice(": see its log (journalctl -u postern-policy)");
   }
 }
 
@@ -162,7 +200,7 @@ Status AskAsPostfix(const PostfixQuestion& question) {
   waitpid(child, nullptr, 0);
   if (outcome.stage == kAnswered) return Done{};
   std::string message = AdviceFor(outcome, question);
-  if (outcome.error != 0)
+  if (outcome.error != 0 && outcome.error != EPROTO)
     message += " [" + std::string(std::strerror(outcome.error)) + "]";
   return Error{message};
 }

@@ -105,8 +105,8 @@ int CheckConfig(const CommandLine& line) {
   CheckCacheDirectory(line.options.cache.directory, plan.warnings);
   CheckReadable(line, plan.warnings);
   if (line.options.dane.enabled)
-    for (std::string& warning :
-         ResolverWarnings(postfix ? *postfix : PostfixSettings()))
+    for (std::string& warning : ResolverWarnings(
+             postfix ? *postfix : PostfixSettings(), line.options.dns))
       plan.warnings.push_back(std::move(warning));
   for (const std::string& warning : plan.warnings)
     std::printf("warning: %s\n", Printable(warning, 500).c_str());

@@ -9,25 +9,23 @@ namespace {
 
 constexpr std::string_view kProxy = "proxy:";
 constexpr std::string_view kSocketmap = "socketmap:";
-
-// "unix:PATH" or "inet:HOST:PORT", and the map's name.
-struct Socketmap {
-  std::string_view socket, map;
-};
-
-std::optional<Socketmap> ParseSocketmap(std::string_view entry) {
-  if (entry.starts_with(kProxy)) entry.remove_prefix(kProxy.size());
-  if (!entry.starts_with(kSocketmap)) return std::nullopt;
-  entry.remove_prefix(kSocketmap.size());
-  const size_t colon = entry.rfind(':');
-  if (colon == entry.npos) return std::nullopt;
-  return Socketmap{entry.substr(0, colon), entry.substr(colon + 1)};
-}
+constexpr std::string_view kUnix = "unix:";
 
 // The socket of a milter: the first word, within braces or without.
 std::string_view MilterSocket(std::string_view entry) {
   const auto words = SplitList(entry, "{}, \t");
   return words.empty() ? std::string_view() : words.front();
+}
+
+// The socket that main.cf calls so.
+std::optional<ListenAddress> SocketNamed(std::string_view name,
+                                         const std::string& queue_directory) {
+  if (!name.starts_with(kUnix)) return ListenAddress::Parse(std::string(name));
+  const std::string path(name.substr(kUnix.size()));
+  ListenAddress socket;
+  socket.unix_path =
+      path.starts_with('/') ? path : queue_directory + "/" + path;
+  return socket;
 }
 
 }  // namespace
@@ -60,9 +58,40 @@ bool IsPlainWord(std::string_view text) {
   });
 }
 
-std::string_view MapNameOf(std::string_view entry) {
-  const auto socketmap = ParseSocketmap(entry);
-  return socketmap ? socketmap->map : std::string_view();
+std::optional<Socketmap> Socketmap::Parse(std::string_view entry) {
+  if (entry.starts_with(kProxy)) entry.remove_prefix(kProxy.size());
+  if (!entry.starts_with(kSocketmap)) return std::nullopt;
+  entry.remove_prefix(kSocketmap.size());
+  const size_t colon = entry.rfind(':');
+  if (colon == entry.npos) return std::nullopt;
+  return Socketmap{entry.substr(0, colon), entry.substr(colon + 1)};
+}
+
+std::string ReportSender(const Options& options) {
+  return ToLowerAscii(options.report.sender_address.empty()
+                          ? options.report.contact_info
+                          : options.report.sender_address);
+}
+
+std::string TransportMapFor(const std::string& sender) {
+  return "inline:{" + sender + "=" + kReportTransport + "}";
+}
+
+OurEntries::OurEntries(const Options& options, const PostfixSettings& postfix,
+                       std::vector<std::string> recorded)
+    : options_(options),
+      postfix_(postfix),
+      recorded_(std::move(recorded)),
+      policy_sockets_(options.policy.listen) {
+  if (options.milter.listen) milter_sockets_.push_back(*options.milter.listen);
+  const std::string queue = postfix.queue_directory();
+  for (const std::string& entry : recorded_) {
+    const auto socketmap = Socketmap::Parse(entry);
+    auto& sockets = socketmap ? policy_sockets_ : milter_sockets_;
+    if (auto socket = SocketNamed(
+            socketmap ? socketmap->socket : MilterSocket(entry), queue))
+      sockets.push_back(std::move(*socket));
+  }
 }
 
 bool OurEntries::IsRecorded(std::string_view entry) const {
@@ -72,7 +101,6 @@ bool OurEntries::IsRecorded(std::string_view entry) const {
 
 bool OurEntries::IsOneOf(const std::vector<ListenAddress>& sockets,
                          std::string_view name) const {
-  constexpr std::string_view kUnix = "unix:";
   const bool is_unix = name.starts_with(kUnix);
   const std::string path(is_unix ? name.substr(kUnix.size()) : "");
   const auto address =
@@ -88,49 +116,61 @@ bool OurEntries::IsOneOf(const std::vector<ListenAddress>& sockets,
 }
 
 bool OurEntries::IsOurMap(std::string_view entry) const {
-  const auto socketmap = ParseSocketmap(entry);
-  return IsRecorded(entry) ||
-         (socketmap && IsOneOf(options_.policy.listen, socketmap->socket));
+  const auto socketmap = Socketmap::Parse(entry);
+  return socketmap && IsOneOf(policy_sockets_, socketmap->socket);
+}
+
+bool OurEntries::AsksUs(std::string_view text) const {
+  for (;;) {
+    const size_t at = text.find(kSocketmap);
+    if (at == text.npos) return false;
+    text.remove_prefix(at);
+    if (IsOurMap(text.substr(0, text.find_first_of(", \t\r\n{}")))) return true;
+    text.remove_prefix(kSocketmap.size());
+  }
 }
 
 bool OurEntries::ReachesUs(std::string_view entry) const {
-  const auto socketmap = ParseSocketmap(entry);
+  const auto socketmap = Socketmap::Parse(entry);
   if (!socketmap) return false;
-  constexpr std::string_view kUnix = "unix:";
   if (!socketmap->socket.starts_with(kUnix))
     return IsOneOf(options_.policy.listen, socketmap->socket);
   const std::string path(socketmap->socket.substr(kUnix.size()));
   const std::string queue = postfix_.queue_directory();
-  std::string whole = path;
-  if (!path.starts_with('/'))
-    whole = queue + "/" + path;
-  else if (postfix_.smtp_is_chrooted())
-    whole = queue + path;
-  const auto& sockets = options_.policy.listen;
-  return std::any_of(
-      sockets.begin(), sockets.end(),
-      [&](const ListenAddress& socket) { return socket.unix_path == whole; });
+  const auto is_ours = [&](const std::string& whole) {
+    const auto& sockets = options_.policy.listen;
+    return std::any_of(
+        sockets.begin(), sockets.end(),
+        [&](const ListenAddress& socket) { return socket.unix_path == whole; });
+  };
+  if (!path.starts_with('/')) return is_ours(queue + "/" + path);
+  return (!postfix_.smtp_is_chrooted() || is_ours(queue + path)) &&
+         (!postfix_.smtp_is_outside() || is_ours(path));
 }
 
 bool OurEntries::IsPeersMap(std::string_view entry) const {
-  const std::string_view map = MapNameOf(entry);
-  return !IsOurMap(entry) &&
-         (map == "postfix" || map == "QUERY" || map == "QUERYwithTLSRPT");
+  const auto socketmap = Socketmap::Parse(entry);
+  return socketmap && !IsOurMap(entry) &&
+         (socketmap->map == "postfix" || socketmap->map == "QUERY" ||
+          socketmap->map == "QUERYwithTLSRPT");
 }
 
 bool OurEntries::IsOurMilter(std::string_view entry) const {
-  return IsRecorded(entry) ||
-         (options_.milter.listen &&
-          IsOneOf({*options_.milter.listen}, MilterSocket(entry)));
+  return IsOneOf(milter_sockets_, MilterSocket(entry));
+}
+
+bool OurEntries::IsMilterNow(std::string_view entry) const {
+  return options_.milter.listen &&
+         IsOneOf({*options_.milter.listen}, MilterSocket(entry));
 }
 
 bool OurEntries::IsOurTransportMap(std::string_view entry) const {
-  return entry.starts_with("inline:{") &&
-         entry.find(std::string("=") + kReportTransport) != entry.npos;
+  return IsRecorded(entry) || entry == TransportMapFor(ReportSender(options_));
 }
 
 bool OurEntries::IsOurTlsrptSocket(const std::string& name) const {
-  return !name.empty() && IsOneOf(options_.tlsrpt.listen, "unix:" + name);
+  return !name.empty() &&
+         (IsRecorded(name) || IsOneOf(options_.tlsrpt.listen, "unix:" + name));
 }
 
 }  // namespace postern

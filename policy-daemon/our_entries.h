@@ -3,6 +3,7 @@
 // entries from others'.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,16 +34,30 @@ std::string NameForPostfix(const ListenAddress& socket,
 // Does main.cf take it as it is, without a word of syntax in it?
 bool IsPlainWord(std::string_view text);
 
+// A map that asks by socket, also behind "proxy:".
+struct Socketmap {
+  std::string_view socket;  // "unix:PATH" or "inet:HOST:PORT"
+  std::string_view map;
+
+  static std::optional<Socketmap> Parse(std::string_view entry);
+};
+
+// Who report mail is by; "": nobody is named.
+std::string ReportSender(const Options& options);
+// The entry of sender_dependent_default_transport_maps for that.
+std::string TransportMapFor(const std::string& sender);
+
 class OurEntries {
  public:
-  // `recorded`: entries that were written by an earlier setup.
+  // `recorded`: entries that were written by an earlier setup. Their sockets
+  // are ours, too.
   OurEntries(const Options& options, const PostfixSettings& postfix,
-             std::vector<std::string> recorded)
-      : options_(options), postfix_(postfix), recorded_(std::move(recorded)) {}
+             std::vector<std::string> recorded);
 
-  // Of smtp_tls_policy_maps: "socketmap:" of one of our sockets, also behind
-  // "proxy:".
+  // Of smtp_tls_policy_maps: "socketmap:" of one of our sockets.
   bool IsOurMap(std::string_view entry) const;
+  // Is such an entry somewhere in a text, also within "unionmap:{...}"?
+  bool AsksUs(std::string_view text) const;
   // Does smtp(8) come to a socket of ours by that entry? In a chroot, what
   // begins with a slash begins there.
   bool ReachesUs(std::string_view entry) const;
@@ -50,7 +65,10 @@ class OurEntries {
   bool IsPeersMap(std::string_view entry) const;
   // Of smtpd_milters.
   bool IsOurMilter(std::string_view entry) const;
-  // Of sender_dependent_default_transport_maps.
+  // And at the socket where we listen now?
+  bool IsMilterNow(std::string_view entry) const;
+  // Of sender_dependent_default_transport_maps: as setup writes it, and nothing
+  // added to it.
   bool IsOurTransportMap(std::string_view entry) const;
   bool IsOurTlsrptSocket(const std::string& name) const;
 
@@ -62,10 +80,7 @@ class OurEntries {
   const Options& options_;
   const PostfixSettings& postfix_;
   const std::vector<std::string> recorded_;
+  std::vector<ListenAddress> policy_sockets_, milter_sockets_;
 };
-
-// The NAME of "socketmap:unix:PATH:NAME", with "proxy:" or without; "" if that
-// is none.
-std::string_view MapNameOf(std::string_view entry);
 
 }  // namespace postern

@@ -33,7 +33,6 @@ std::vector<Group> GroupsOf(const std::vector<Change>& changes) {
   return groups;
 }
 
-// The file is renamed into place: a call makes all of its changes, or none.
 Status Make(const Group& group) {
   std::vector<std::string> words = {"postconf", OptionFor(group.front())};
   for (const Change& change : group) words.push_back(WordFor(change));
@@ -69,16 +68,35 @@ Status Check(const std::vector<Change>& changes) {
   return Done{};
 }
 
-// `made`: as far as it came.
-Error Undone(const Error& why, const std::vector<Change>& made) {
-  if (made.empty()) return Error{why.message + "; nothing was changed"};
+// Of `tried`, what is there and should not: a call that failed may have changed
+// something, too.
+std::vector<Change> ToUndo(const std::vector<Change>& tried,
+                           const PostfixSettings& postfix) {
   std::vector<Change> back;
-  for (const Change& change : made) back.push_back(Reversed(change));
-  for (const Group& group : GroupsOf(back))
-    if (const Status undone = Make(group); !undone)
-      return Error{why.message + "; what was changed could not be set back: " +
-                   undone.error().message};
-  return Error{why.message + "; what was changed is set back"};
+  for (const Change& change : tried)
+    if (!IsMade(Reversed(change), postfix)) back.push_back(Reversed(change));
+  return back;
+}
+
+Error Undone(const Error& why, const std::vector<Change>& tried) {
+  const auto unknown = [&](const Error& error) {
+    return Error{why.message +
+                 "; what is there now could not be read: " + error.message};
+  };
+  const auto failed = ReadPostfixSettings();
+  if (!failed) return unknown(failed.error());
+  const std::vector<Change> back = ToUndo(tried, *failed);
+  if (back.empty()) return Error{why.message + "; nothing was changed"};
+  // What comes of it is looked at.
+  for (const Group& group : GroupsOf(back)) static_cast<void>(Make(group));
+  const auto now = ReadPostfixSettings();
+  if (!now) return unknown(now.error());
+  std::string left;
+  for (const Change& change : ToUndo(tried, *now))
+    left += (left.empty() ? "" : ", ") + change.name;
+  if (left.empty())
+    return Error{why.message + "; what was changed is set back"};
+  return Error{why.message + "; changed, and not set back: " + left};
 }
 
 // For a shell.
@@ -91,14 +109,14 @@ std::string Quoted(const std::string& text) {
 }  // namespace
 
 Status MakeChanges(const std::vector<Change>& changes) {
-  std::vector<Change> made;
+  std::vector<Change> tried;
   for (const Group& group : GroupsOf(changes)) {
+    tried.insert(tried.end(), group.begin(), group.end());
     const Status done = Make(group);
-    if (!done) return Undone(done.error(), made);
-    made.insert(made.end(), group.begin(), group.end());
+    if (!done) return Undone(done.error(), tried);
   }
   const Status checked = Check(changes);
-  if (!checked) return Undone(checked.error(), made);
+  if (!checked) return Undone(checked.error(), tried);
   return Done{};
 }
 
@@ -108,11 +126,14 @@ std::string CommandFor(const Change& change) {
          (change.after ? Quoted(word) : word);
 }
 
-Result<Reloaded> ReloadPostfix() {
-  const auto status = RunProgram({"postfix", "status"});
-  if (!status) return status.error();
-  if (!status->ok()) return Reloaded::kNotRunning;
-  const auto reloaded = OutputOf({"postfix", "reload"});
+Result<Reloaded> ReloadPostfix(const PostfixSettings& postfix) {
+  const std::string folder = postfix.config_directory();
+  // Its lock alone tells: it ends well only where nobody holds it.
+  const auto test = RunProgram(
+      {postfix.Effective("daemon_directory") + "/master", "-c", folder, "-t"});
+  if (test && test->ok()) return Reloaded::kNotRunning;
+  // With its folder, no other instance is meant.
+  const auto reloaded = OutputOf({"postfix", "-c", folder, "reload"});
   if (!reloaded) return reloaded.error();
   return Reloaded::kYes;
 }

@@ -9,7 +9,7 @@
 namespace postern {
 
 // All of them or none: what was done is undone where one fails, and what
-// Postfix then reads is compared. The Error says how far it came.
+// Postfix then reads is compared. The Error says what is there now.
 //
 // A service is there before the settings that need it, and goes after them.
 Status MakeChanges(const std::vector<Change>& changes);
@@ -18,7 +18,7 @@ Status MakeChanges(const std::vector<Change>& changes);
 std::string CommandFor(const Change& change);
 
 enum class Reloaded { kYes, kNotRunning };
-// "postfix reload" where it runs.
-Result<Reloaded> ReloadPostfix();
+// "postfix reload" of this instance, where it runs.
+Result<Reloaded> ReloadPostfix(const PostfixSettings& postfix);
 
 }  // namespace postern

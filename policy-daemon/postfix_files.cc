@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
+#include <ctime>
 #include <vector>
 
 #include <fcntl.h>
@@ -121,13 +123,49 @@ Status WriteDurably(const std::string& path, const std::string& text,
   return SyncFolder(path);
 }
 
-Status CopyDurably(const std::string& from, const std::string& to) {
+Result<FileOwner> OwnerOf(const std::string& path) {
   struct stat status {};
-  if (stat(from.c_str(), &status) != 0) return Failed("cannot read " + from);
+  if (stat(path.c_str(), &status) != 0) return Failed("cannot read " + path);
+  return FileOwner{status.st_mode & 07777, status.st_uid, status.st_gid};
+}
+
+Status SetOwner(const std::string& path, const FileOwner& owner) {
+  const auto now = OwnerOf(path);
+  if (!now) return now.error();
+  const auto failed = [&] {
+    return Failed("cannot set mode and owner of " + path);
+  };
+  const bool is_others = owner.user != now->user || owner.group != now->group;
+  if (is_others && chown(path.c_str(), *owner.user, *owner.group) != 0)
+    return failed();
+  // A change of the owner takes some bits away.
+  if ((is_others || owner.mode != now->mode) &&
+      chmod(path.c_str(), owner.mode) != 0)
+    return failed();
+  return Done{};
+}
+
+Status CopyDurably(const std::string& from, const std::string& to) {
+  const auto owner = OwnerOf(from);
+  if (!owner) return owner.error();
   const auto text = ReadFile(from);
   if (!text) return text.error();
-  return WriteDurably(to, *text,
-                      {status.st_mode, status.st_uid, status.st_gid});
+  return WriteDurably(to, *text, *owner);
+}
+
+Result<std::string> MoveAside(const std::string& path) {
+  const time_t now = time(nullptr);
+  struct tm utc {};
+  std::array<char, 32> stamp;
+  if (!gmtime_r(&now, &utc) ||
+      strftime(stamp.data(), stamp.size(), ".%Y%m%dT%H%M%SZ", &utc) == 0)
+    return Error{"cannot tell the time"};
+  const std::string aside = path + stamp.data();
+  if (renameat2(AT_FDCWD, path.c_str(), AT_FDCWD, aside.c_str(),
+                RENAME_NOREPLACE) != 0)
+    return Failed("cannot rename " + path + " to " + aside);
+  if (const Status synced = SyncFolder(path); !synced) return synced.error();
+  return aside;
 }
 
 Status RemoveDurably(const std::string& path) {

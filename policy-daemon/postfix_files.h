@@ -21,12 +21,19 @@ struct FileOwner {
   std::optional<uid_t> user;  // nullopt: ours
   std::optional<gid_t> group;
 };
+Result<FileOwner> OwnerOf(const std::string& path);
+Status SetOwner(const std::string& path, const FileOwner& owner);
+
 // By way of another file that is renamed: there is the old one or the new one.
 Status WriteDurably(const std::string& path, const std::string& text,
                     const FileOwner& owner);
 
 // A copy with the same mode and owner.
 Status CopyDurably(const std::string& from, const std::string& to);
+
+// Out of the way of another: PATH.20261123T094500Z, which overwrites nothing.
+// Returns that name.
+Result<std::string> MoveAside(const std::string& path);
 
 // Is gone when it returns; one that is not there is fine.
 Status RemoveDurably(const std::string& path);

@@ -31,24 +31,6 @@ std::map<std::string, std::string> ParseNameValues(std::string_view text) {
   return values;
 }
 
-// "-o name=value" and "-o { name = value }", from the words of a line.
-std::map<std::string, std::string> OverridesOf(std::string_view line) {
-  std::map<std::string, std::string> overrides;
-  for (;;) {
-    const size_t at = line.find(" -o ");
-    if (at == line.npos) return overrides;
-    line.remove_prefix(at + 4);
-    const bool braces = line.starts_with('{');
-    if (braces) line.remove_prefix(1);
-    const size_t end = line.find(braces ? '}' : ' ');
-    const std::string_view one = line.substr(0, end);
-    const size_t equals = one.find('=');
-    if (equals == one.npos) continue;
-    overrides[std::string(TrimBlanks(one.substr(0, equals)))] =
-        TrimBlanks(one.substr(equals + 1));
-  }
-}
-
 std::optional<PostfixService> ParseService(std::string_view text) {
   const auto words = SplitList(text, " \t");
   if (words.size() <= kFields) return std::nullopt;
@@ -57,7 +39,6 @@ std::optional<PostfixService> ParseService(std::string_view text) {
   service.chroot = words[4];
   service.command = words[kFields];
   service.line = WithSingleBlanks(text);
-  service.overrides = OverridesOf(service.line);
   return service;
 }
 
@@ -88,17 +69,21 @@ const PostfixService* PostfixSettings::Service(const std::string& name) const {
   return nullptr;
 }
 
-bool PostfixSettings::smtp_is_chrooted() const {
-  const PostfixService* smtp = Service("smtp/unix");
-  if (!smtp) return false;
+bool PostfixSettings::HasSmtp(bool chrooted) const {
   // Left open: not since 3.0, but for who keeps the ways of before.
-  if (smtp->chroot == "-") return Effective("compatibility_level") == "0";
-  return smtp->chroot == "y";
+  const bool open = Effective("compatibility_level") == "0";
+  for (const PostfixService& service : services) {
+    if (service.command != "smtp" && service.command != "lmtp") continue;
+    const bool is = service.chroot == "-" ? open : service.chroot == "y";
+    if (is == chrooted) return true;
+  }
+  return false;
 }
 
 PostfixSettings ParsePostfixSettings(const std::string& effective,
                                      const std::string& given,
-                                     const std::string& services) {
+                                     const std::string& services,
+                                     const std::string& overrides) {
   PostfixSettings settings;
   settings.effective = ParseNameValues(effective);
   settings.explicit_values = ParseNameValues(given);
@@ -108,38 +93,28 @@ PostfixSettings ParsePostfixSettings(const std::string& effective,
   for (std::string_view line : SplitList(services, "\n"))
     if (auto service = ParseService(line))
       settings.services.push_back(std::move(*service));
+  for (const auto& [place, value] : ParseNameValues(overrides)) {
+    const size_t slash = place.rfind('/');
+    if (slash == place.npos) continue;
+    for (PostfixService& service : settings.services)
+      if (service.name == place.substr(0, slash))
+        service.overrides[place.substr(slash + 1)] = value;
+  }
   return settings;
 }
 
 Result<PostfixSettings> ReadPostfixSettings() {
   if (!ProgramPath("postconf")) return PostfixSettings();
-  const auto effective = OutputOf({"postconf",
-                                   "-x",
-                                   "mail_version",
-                                   "config_directory",
-                                   "queue_directory",
-                                   "mail_owner",
-                                   "compatibility_level",
-                                   "relayhost",
-                                   "smtp_dns_support_level",
-                                   "smtp_tls_CAfile",
-                                   "smtp_tls_CApath",
-                                   "smtp_tls_connection_reuse",
-                                   "smtp_tls_dane_insecure_mx_policy",
-                                   "smtp_tls_loglevel",
-                                   "smtp_tls_policy_maps",
-                                   "smtp_tls_security_level",
-                                   "smtp_tlsrpt_enable",
-                                   "smtp_tlsrpt_socket_name",
-                                   "smtpd_milters",
-                                   "sender_dependent_default_transport_maps"});
+  const auto effective = OutputOf({"postconf", "-x"});
   if (!effective) return effective.error();
   const auto given = OutputOf({"postconf", "-n"});
   if (!given) return given.error();
   const auto services = OutputOf({"postconf", "-M"});
   if (!services) return services.error();
+  const auto overrides = OutputOf({"postconf", "-P", "-x"});
+  if (!overrides) return overrides.error();
   PostfixSettings settings =
-      ParsePostfixSettings(*effective, *given, *services);
+      ParsePostfixSettings(*effective, *given, *services, *overrides);
   settings.system_ca_file = SystemCaFile();
   return settings;
 }

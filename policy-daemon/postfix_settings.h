@@ -22,7 +22,8 @@ struct PostfixService {
   std::string chroot;   // "y", "n" or "-"
   std::string command;  // "smtp"
   std::string line;     // all of it, with one blank between its words
-  std::map<std::string, std::string> overrides;  // -o NAME=VALUE
+  // -o NAME=VALUE, with the $names in a VALUE replaced.
+  std::map<std::string, std::string> overrides;
 };
 
 struct PostfixSettings {
@@ -39,10 +40,15 @@ struct PostfixSettings {
   // As in main.cf; nullopt: it does not stand there.
   std::optional<std::string> Explicit(const std::string& name) const;
   const PostfixService* Service(const std::string& name) const;
-  // Does smtp(8) run chrooted?
-  bool smtp_is_chrooted() const;
+  // Does smtp(8), or lmtp(8), run chrooted in one service? And outside of it in
+  // one? Both may be.
+  bool smtp_is_chrooted() const { return HasSmtp(true); }
+  bool smtp_is_outside() const { return HasSmtp(false); }
   std::string queue_directory() const { return Effective("queue_directory"); }
   std::string config_directory() const { return Effective("config_directory"); }
+
+ private:
+  bool HasSmtp(bool chrooted) const;
 };
 
 // Of a machine without Postfix, empty ones; an Error where postconf is there
@@ -50,10 +56,11 @@ struct PostfixSettings {
 Result<PostfixSettings> ReadPostfixSettings();
 
 // Pure: what the parts are made of. `effective` and `given`: lines of
-// "name = value"; `services`: of postconf -M.
+// "name = value"; `services`: of postconf -M; `overrides`: of postconf -P.
 PostfixSettings ParsePostfixSettings(const std::string& effective,
                                      const std::string& given,
-                                     const std::string& services);
+                                     const std::string& services,
+                                     const std::string& overrides = "");
 
 // With one blank between its words.
 std::string WithSingleBlanks(std::string_view line);

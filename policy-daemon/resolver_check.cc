@@ -19,11 +19,10 @@ Awaitable<void> ProbeAll(GetdnsResolver& resolver,
 
 // Each is asked alone.
 std::vector<std::string> ServersThatDoNotValidate(
-    const std::vector<AddressAndPort>& servers) {
+    const std::vector<AddressAndPort>& servers, TrustAd trust_ad) {
   std::vector<std::string> bad;
   for (const AddressAndPort& server : servers) {
-    // Postfix believes the AD bit of whatever its resolv.conf names.
-    const Options::Dns dns{{server}, std::chrono::seconds(5), TrustAd::kYes};
+    const Options::Dns dns{{server}, std::chrono::seconds(5), trust_ad};
     // Kept: getdns may still hold an idle timer on the loop.
     auto* loop = new boost::asio::io_context(1);
     auto* clock = new LoopClock(*loop);
@@ -45,7 +44,9 @@ void CheckResolvConf(const std::string& path,
     warnings.push_back(path + " names no DNS server");
     return;
   }
-  for (const std::string& server : ServersThatDoNotValidate(servers))
+  // Postfix believes the AD bit of whatever its resolv.conf names.
+  for (const std::string& server :
+       ServersThatDoNotValidate(servers, TrustAd::kYes))
     warnings.push_back(
         "Postfix's DNS server " + server + " (" + path +
         ") does not validate DNSSEC: every dane-only answer would defer mail. "
@@ -55,13 +56,19 @@ void CheckResolvConf(const std::string& path,
 
 }  // namespace
 
-std::vector<std::string> ResolverWarnings(const PostfixSettings& postfix) {
+std::vector<std::string> ResolverWarnings(const PostfixSettings& postfix,
+                                          const Options::Dns& dns) {
   std::vector<std::string> warnings;
   CheckResolvConf("/etc/resolv.conf", warnings);
   const std::string copy = postfix.queue_directory() + "/etc/resolv.conf";
   std::error_code none;
   if (postfix.smtp_is_chrooted() && std::filesystem::exists(copy, none))
     CheckResolvConf(copy, warnings);
+  for (const std::string& server :
+       ServersThatDoNotValidate(dns.servers, dns.trust_ad))
+    warnings.push_back("dns.server: " + server +
+                       " does not answer, or does not validate DNSSEC: "
+                       "postern-policy could not tell what hosts promise");
   return warnings;
 }
 

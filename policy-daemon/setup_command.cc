@@ -1,8 +1,10 @@
 #include "policy-daemon/setup_command.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 
 #include <unistd.h>
@@ -48,9 +50,13 @@ class SetupCommand {
     FileDescriptor lock;
     if (apply_) {
       const std::string folder = postfix_.config_directory();
-      if (access(folder.c_str(), W_OK) != 0)
-        return Complain("cannot write to " + folder + "; run it as root",
-                        kUsage);
+      if (access(folder.c_str(), W_OK) != 0) {
+        const std::string why = std::strerror(errno);
+        const bool is_root = geteuid() == 0;
+        return Complain("cannot write to " + folder + ": " + why +
+                            (is_root ? "" : "; run it as root"),
+                        is_root ? kLeft : kUsage);
+      }
       auto locked = LockFolder(folder);
       if (!locked) return Complain(locked.error().message, kLeft);
       if (!*locked)
@@ -97,7 +103,7 @@ class SetupCommand {
         PlanWiring(postfix_, options_,
                    record_ ? record_->Entries() : std::vector<std::string>());
     if (options_.dane.enabled)
-      for (std::string& warning : ResolverWarnings(postfix_))
+      for (std::string& warning : ResolverWarnings(postfix_, options_.dns))
         plan.warnings.push_back(std::move(warning));
     Say("Postfix " + Printable(postfix_.version_text) + ", smtp(8) " +
         (postfix_.smtp_is_chrooted() ? "chrooted" : "not chrooted") + "\n");
@@ -107,13 +113,17 @@ class SetupCommand {
     const int warned = plan.warnings.empty() ? kDone : kLeft;
     if (plan.changes.empty()) {
       Say("Nothing to change.\n");
-      return warned;
+      // A run that was killed may not have come to this.
+      const int reloaded = apply_ && record_ ? Reload() : kDone;
+      return std::max(reloaded, warned);
     }
     if (!apply_) {
       Say(ByHandText(plan.changes));
       Say("Nothing was changed. To change it: postern-policy setup --apply\n");
       return kLeft;
     }
+    if (const Status is_file = HaveFiles(plan.changes); !is_file)
+      return Complain(is_file.error().message, kLeft);
     if (const Status answered = Ask(); !answered)
       return Complain(answered.error().message +
                           ". Nothing was changed: all mail would wait for it",
@@ -126,12 +136,28 @@ class SetupCommand {
   Status Ask() const {
     const ListenAddress* socket = SocketFor(options_.policy.listen, postfix_);
     if (!socket) return Error{"policy.listen names no socket"};
+    return AskAt(NameForPostfix(*socket, postfix_), "policy", true);
+  }
+
+  Status AskAnother(const std::string& entry) const {
+    const auto socketmap = Socketmap::Parse(entry);
+    if (!socketmap) return Error{"it is no socketmap"};
+    return AskAt(std::string(socketmap->socket), std::string(socketmap->map),
+                 false);
+  }
+
+  Status AskAt(const std::string& socket, const std::string& map,
+               bool is_ours) const {
     PostfixQuestion question;
-    question.socket = NameForPostfix(*socket, postfix_);
-    question.map = "policy";
+    question.socket = socket;
+    question.map = map;
+    question.is_ours = is_ours;
     question.queue_directory = postfix_.queue_directory();
-    question.chrooted = postfix_.smtp_is_chrooted();
-    if (geteuid() == 0) question.user = postfix_.Effective("mail_owner");
+    // Who only looks may not do as Postfix does.
+    if (geteuid() == 0) {
+      question.chrooted = postfix_.smtp_is_chrooted();
+      question.user = postfix_.Effective("mail_owner");
+    }
     return AskAsPostfix(question);
   }
 
@@ -141,7 +167,13 @@ class SetupCommand {
     for (const char* file : kFiles) {
       const std::string copy = BackupOf(file);
       std::error_code none;
-      if (record_ && std::filesystem::exists(copy, none)) continue;
+      if (std::filesystem::exists(copy, none)) {
+        if (record_) continue;
+        // Of an earlier time, and kept then.
+        const auto aside = MoveAside(copy);
+        if (!aside) return aside.error();
+        Say("note: " + copy + ", of an earlier setup, is " + *aside + " now\n");
+      }
       const Status copied = CopyDurably(PathOf(file), copy);
       if (!copied) return copied.error();
     }
@@ -149,7 +181,7 @@ class SetupCommand {
     record_ = Merged(std::move(record_), changes);
     const Status written = WriteWiringRecord(record_path_, *record_);
     if (!written) return written.error();
-    const Status made = MakeChanges(changes);
+    const Status made = Make(changes);
     if (!made) {
       if (is_first) ForgetIfUndone();
       return made.error();
@@ -163,41 +195,62 @@ class SetupCommand {
   // Of changes that could not be made, nothing is left.
   void ForgetIfUndone() {
     const auto postfix = ReadPostfixSettings();
-    if (!postfix || !PlanRemoval(*postfix, options_, record_).changes.empty())
+    const auto no_answer = [](const std::string&) { return Status(Error{""}); };
+    if (!postfix ||
+        !PlanRemoval(*postfix, options_, record_, no_answer).changes.empty())
       return;
     static_cast<void>(Forget());
   }
 
   // --- Out.
 
+  RemovalPlan WhatGoes() const {
+    return PlanRemoval(
+        postfix_, options_, record_,
+        [this](const std::string& entry) { return AskAnother(entry); });
+  }
+
   int Remove() {
-    RemovalPlan plan = PlanRemoval(postfix_, options_, record_);
-    if (!record_trouble_.empty()) plan.warnings.push_back(record_trouble_);
-    const int warned = plan.warnings.empty() ? kDone : kLeft;
+    const RemovalPlan plan = WhatGoes();
     const bool is_nothing = plan.changes.empty() && plan.warnings.empty();
-    if (is_nothing && !record_) {
+    if (is_nothing && !record_ && record_trouble_.empty()) {
       if (!apply_) Say("Nothing to take out.\n");
       return kDone;
     }
     if (!trouble_.empty())
       Say(RemarksText("warning", {trouble_ + " (defaults are used)"}));
+    if (!record_trouble_.empty())
+      Say(RemarksText("warning", {record_trouble_}));
     Say(ChangesText(plan.changes, postfix_.config_directory()));
     Say(RemarksText("left", plan.left));
-    Say(RemarksText("warning", plan.warnings));
-    if (!apply_) return ShowOnly(plan, warned);
-    if (const Status made = MakeChanges(plan.changes); !made)
+    if (!apply_) return ShowOnly(plan);
+    if (const Status is_file = HaveFiles(plan.changes); !is_file)
+      return Complain(is_file.error().message, kLeft);
+    if (const Status made = Make(plan.changes); !made)
       return Complain(made.error().message, kLeft);
+    // A run that was killed may have changed something, and not come to this.
+    const bool reloads = record_ || !plan.changes.empty();
+    if (reloads && Reload() != kDone) return kLeft;
+    // Whatever was planned: what counts is what Postfix reads now. While it
+    // asks, the record is needed to find it.
+    if (const Status read = Read(); !read)
+      return Complain(read.error().message, kLeft);
+    if (const auto places = WhatAsksUs(postfix_, options_, record_);
+        !places.empty()) {
+      for (const std::string& place : places) Complain(place, kLeft);
+      return kLeft;
+    }
     if (const Status forgotten = Forget(); !forgotten)
       return Complain(forgotten.error().message, kLeft);
-    if (plan.changes.empty()) return warned;
     Say("Done.\n");
-    return std::max(Reload(), warned);
+    return kDone;
   }
 
-  static int ShowOnly(const RemovalPlan& plan, int warned) {
+  static int ShowOnly(const RemovalPlan& plan) {
+    Say(RemarksText("warning", plan.warnings));
     if (plan.changes.empty()) {
       Say("Nothing to take out.\n");
-      return warned;
+      return plan.warnings.empty() ? kDone : kLeft;
     }
     Say(ByHandText(plan.changes));
     Say("Nothing was changed. To change it: postern-policy setup --remove "
@@ -228,6 +281,37 @@ class SetupCommand {
 
   // ---
 
+  // postconf would put a file in the place of a link.
+  Status HaveFiles(const std::vector<Change>& changes) const {
+    for (const Change& change : changes) {
+      const bool is_main = change.file == Change::File::kMainCf;
+      const std::string path = PathOf(kFiles[is_main ? 0 : 1]);
+      std::error_code none;
+      if (std::filesystem::is_symlink(path, none))
+        return Error{path +
+                     " is a symbolic link, in the place of which "
+                     "postconf would put a file. Nothing was changed: write "
+                     "the lines above into the file that it points to, and "
+                     "reload Postfix"};
+    }
+    return Done{};
+  }
+
+  // postconf writes files anew, as root's.
+  Status Make(const std::vector<Change>& changes) const {
+    std::vector<FileOwner> owners;
+    for (const char* file : kFiles) {
+      const auto owner = OwnerOf(PathOf(file));
+      if (!owner) return owner.error();
+      owners.push_back(*owner);
+    }
+    const Status made = MakeChanges(changes);
+    for (size_t i = 0; i < owners.size(); ++i)
+      if (const Status set = SetOwner(PathOf(kFiles[i]), owners[i]); !set)
+        Say(RemarksText("warning", {set.error().message}));
+    return made;
+  }
+
   std::string PathOf(const char* file) const {
     return postfix_.config_directory() + "/" + file;
   }
@@ -235,8 +319,8 @@ class SetupCommand {
     return PathOf(file) + ".before-postern";
   }
 
-  static int Reload() {
-    const auto reloaded = ReloadPostfix();
+  int Reload() const {
+    const auto reloaded = ReloadPostfix(postfix_);
     if (!reloaded)
       return Complain("Postfix was not reloaded: " + reloaded.error().message,
                       kLeft);
@@ -272,14 +356,15 @@ daemon is replaced. --apply asks the daemon first, as smtp(8) would, and changes
 nothing where it does not answer. It keeps main.cf.before-postern and
 master.cf.before-postern beside the files, and in postern-setup.json what was
 there before: --remove goes back to that, and leaves alone what you have changed
-since. Doing it twice changes nothing the second time.
+since, or what something else needs by now. Doing it twice changes nothing the second time.
 
 Another instance of Postfix:
   MAIL_CONFIG=/etc/postfix-out postern-policy setup
 
 Exit codes: 0 done, or nothing to do; 1 something would change (without
 --apply), is left to do, or is warned of; 2 usage or configuration; 75 another
-setup runs.
+setup runs. Of --remove --apply, 1 says that something still asks the daemon
+(the last lines name it), or that it could not be taken out.
 )";
 
 std::vector<std::string> WithoutConfiguration(int argc,

@@ -18,8 +18,10 @@ extern const char kSetupHelp[];
 
 // Does not return: ends with the exit code (0 done, 1 warnings, or something
 // would change or is left undone, 2 usage or configuration, 75 another setup
-// runs). `trouble`: why the configuration could not be read, and defaults are
-// used; "": it could.
+// runs). Of --remove --apply, 1 says that something still asks the daemon, or
+// that it could not be taken out: a package that is removed goes by that.
+// `trouble`: why the configuration could not be read, and defaults are used;
+// "": it could.
 [[noreturn]] void Setup(const CommandLine& line, const std::string& trouble);
 
 // The words of a command line but those that name the configuration file, for

@@ -28,6 +28,14 @@ class Planner {
            "every domain with MTA-STS would wait; nothing is changed");
       return std::move(plan_);
     }
+    if (const std::string old = postfix_.Effective("smtp_tls_per_site");
+        !old.empty()) {
+      Warn("smtp_tls_per_site = " + old +
+           " would be ignored once smtp_tls_policy_maps is set: move what it "
+           "says into a table of smtp_tls_policy_maps and take it out; nothing "
+           "is changed until then");
+      return std::move(plan_);
+    }
     PlanLevels();
     PlanAuthorities();
     PlanPolicyMaps();
@@ -185,7 +193,7 @@ class Planner {
     size_t asked = 0;
     for (std::string_view one : EntriesOf(list)) {
       if (!ours_.IsOurMap(one)) continue;
-      const std::string_view map = MapNameOf(one);
+      const std::string_view map = Socketmap::Parse(one)->map;
       const bool with_tlsrpt =
           map == "policy-tlsrpt" || map == "QUERYwithTLSRPT";
       if (with_tlsrpt != tells_ || !ours_.ReachesUs(one)) return false;
@@ -249,21 +257,32 @@ class Planner {
       Set("smtp_tlsrpt_socket_name",
           PathForPostfix(socket->unix_path, postfix_),
           now.empty() ? "where postern-policy listens for that"
-                      : "where postern-policy listens, instead of another");
+                      : "where postern-policy listens, instead of another",
+          PathForPostfix(socket->unix_path, postfix_));
   }
 
   // Whatever happens to us, mail goes on.
   void PlanMilter() {
     const auto& socket = options_.milter.listen;
-    if (!socket || !IsPlainWord(socket->ToString())) return;
-    const auto is_ours = [this](std::string_view one) {
+    const std::string raw = Raw("smtpd_milters");
+    const IsEntry is_ours = [this](std::string_view one) {
       return ours_.IsOurMilter(one);
     };
-    if (HasEntry(postfix_.Effective("smtpd_milters"), is_ours)) return;
+    const bool has_old = HasEntry(raw, is_ours);
+    if (!socket && has_old)
+      Note(
+          "smtpd_milters names postern-policy, but milter.listen is unset: "
+          "mail waits some seconds for it; set it, or take our entry out");
+    if (!socket || !IsPlainWord(socket->ToString())) return;
+    const auto is_it = [this](std::string_view one) {
+      return ours_.IsMilterNow(one);
+    };
+    if (HasEntry(postfix_.Effective("smtpd_milters"), is_it)) return;
     const std::string entry =
         "{ " + NameForPostfix(*socket, postfix_) +
         ", default_action=accept, connect_timeout=2s, command_timeout=2s }";
-    Set("smtpd_milters", Appended(Raw("smtpd_milters"), entry),
+    Set("smtpd_milters",
+        has_old ? Replaced(raw, is_ours, entry) : Appended(raw, entry),
         "looks destinations up while mail is still coming in", entry);
   }
 
@@ -286,10 +305,7 @@ class Planner {
   // failures must not fail for the same reason.
   void PlanReportMail() {
     if (tells_) return;
-    const std::string& given = options_.report.sender_address.empty()
-                                   ? options_.report.contact_info
-                                   : options_.report.sender_address;
-    const std::string sender = ToLowerAscii(given);
+    const std::string sender = ReportSender(options_);
     if (sender.empty() || sender.starts_with("postmaster@")) {
       Note(
           "reports by mail are held by the policies that they tell of: set "
@@ -310,8 +326,7 @@ class Planner {
                      " -o smtp_tls_policy_maps=",
                  "reports about failures must not fail for the same reason");
     constexpr char kMaps[] = "sender_dependent_default_transport_maps";
-    const std::string entry =
-        "inline:{" + sender + "=" + std::string(kReportTransport) + "}";
+    const std::string entry = TransportMapFor(sender);
     const std::string raw = Raw(kMaps);
     const auto is_it = [&](std::string_view one) { return one == entry; };
     if (HasEntry(raw, is_it)) return;

@@ -25,6 +25,7 @@ constexpr uint64_t kVersion = 1;
 // Some 20 settings, of which lists may be long.
 constexpr size_t kMaxBytes = 1 << 20;
 constexpr size_t kMaxChanges = 100;
+constexpr size_t kMaxEarlier = 10000;
 constexpr char kMainCf[] = "main.cf";
 constexpr char kMasterCf[] = "master.cf";
 
@@ -74,15 +75,19 @@ class Reader {
     return change;
   }
 
+  static std::optional<std::string> LineOf(const JsonValue& value) {
+    if (!value.IsString()) return std::nullopt;
+    std::string text(value.GetString(), value.GetStringLength());
+    if (!IsOneLine(text)) return std::nullopt;
+    return text;
+  }
+
  private:
   static std::optional<std::string> Text(const JsonValue& value,
                                          const char* name) {
     const auto found = value.FindMember(name);
-    if (found == value.MemberEnd() || !found->value.IsString())
-      return std::nullopt;
-    std::string text(found->value.GetString(), found->value.GetStringLength());
-    if (!IsOneLine(text)) return std::nullopt;
-    return text;
+    if (found == value.MemberEnd()) return std::nullopt;
+    return LineOf(found->value);
   }
 
   // Null counts as nullopt.
@@ -105,19 +110,20 @@ void PutValue(JsonText& json, const std::optional<std::string>& value) {
 
 // What to go back to: of what the administrator has changed since, his.
 std::optional<std::string> BeforeOf(const Change& recorded,
-                                    const Change& change) {
+                                    const Change& change,
+                                    const std::vector<std::string>& ours) {
   if (change.before == recorded.before || change.before == recorded.after)
     return recorded.before;
   if (recorded.entry.empty() || !change.before) return change.before;
   return Without(*change.before, [&](std::string_view entry) {
-    return entry == recorded.entry;
+    return std::find(ours.begin(), ours.end(), entry) != ours.end();
   });
 }
 
 }  // namespace
 
 std::vector<std::string> WiringRecord::Entries() const {
-  std::vector<std::string> entries;
+  std::vector<std::string> entries = earlier;
   for (const Change& change : changes)
     if (!change.entry.empty()) entries.push_back(change.entry);
   return entries;
@@ -146,6 +152,8 @@ std::string WiringRecord::ToJson() const {
       json.Put(",\"entry\":\"", change.entry);
       json.Put("}");
     });
+    json.PutList(",\"earlier\":[", earlier,
+                 [&](const std::string& entry) { json.Put("\n\"", entry); });
     json.Put("}\n");
   }
   return text;
@@ -174,6 +182,15 @@ Result<WiringRecord> WiringRecord::Parse(std::string json) {
       return Error{"a change in it is none that setup makes"};
     record.changes.push_back(std::move(*change));
   }
+  const auto earlier = tree.FindMember("earlier");
+  if (earlier == tree.MemberEnd() || !earlier->value.IsArray() ||
+      earlier->value.Size() > kMaxEarlier)
+    return Error{"it has no list of earlier entries"};
+  for (const JsonValue& value : earlier->value.GetArray()) {
+    auto entry = Reader::LineOf(value);
+    if (!entry) return Error{"an earlier entry in it is no line"};
+    record.earlier.push_back(std::move(*entry));
+  }
   return record;
 }
 
@@ -189,7 +206,10 @@ WiringRecord Merged(std::optional<WiringRecord> record,
     if (recorded == merged.changes.end()) {
       merged.changes.push_back(std::move(change));
     } else {
-      change.before = BeforeOf(*recorded, change);
+      change.before = BeforeOf(*recorded, change, merged.Entries());
+      const bool is_other =
+          !recorded->entry.empty() && recorded->entry != change.entry;
+      if (is_other) merged.earlier.push_back(recorded->entry);
       *recorded = std::move(change);
     }
   }

@@ -6,7 +6,8 @@
 // else can have written it.
 //
 //   {"version":1,"changes":[{"file":"main.cf","name":"smtp_tls_loglevel",
-//     "before":null,"after":"1","entry":""}]}
+//     "before":null,"after":"1","entry":""}],
+//    "earlier":["socketmap:unix:old/policy.sock:policy"]}
 #pragma once
 
 #include <optional>
@@ -21,8 +22,11 @@ namespace postern {
 
 struct WiringRecord {
   std::vector<Change> changes;  // without their `why`
+  // Entries of before those: a setup that was killed, or failed, may have left
+  // them there.
+  std::vector<std::string> earlier;
 
-  // Our entries of lists.
+  // Our entries, of all times.
   std::vector<std::string> Entries() const;
   const Change* Find(const Change& like) const;
 

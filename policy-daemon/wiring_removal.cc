@@ -1,5 +1,6 @@
 #include "policy-daemon/wiring_removal.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "policy-daemon/our_entries.h"
@@ -9,8 +10,18 @@ namespace postern {
 namespace {
 
 constexpr char kPolicyMaps[] = "smtp_tls_policy_maps";
+constexpr char kLmtpPolicyMaps[] = "lmtp_tls_policy_maps";
+constexpr char kLevel[] = "smtp_tls_security_level";
 constexpr char kMilters[] = "smtpd_milters";
 constexpr char kTransportMaps[] = "sender_dependent_default_transport_maps";
+constexpr char kReuse[] = "smtp_tls_connection_reuse";
+constexpr char kTlsproxy[] = "tlsproxy/unix";
+constexpr char kTlsrptSocket[] = "smtp_tlsrpt_socket_name";
+constexpr char kTlsrptEnable[] = "smtp_tlsrpt_enable";
+
+std::vector<std::string> EntriesIn(const std::optional<WiringRecord>& record) {
+  return record ? record->Entries() : std::vector<std::string>();
+}
 
 Change Setting(Change::File file, const std::string& name) {
   Change change;
@@ -19,21 +30,42 @@ Change Setting(Change::File file, const std::string& name) {
   return change;
 }
 
+std::vector<std::string> PlacesThatAsk(const PostfixSettings& postfix,
+                                       const OurEntries& ours) {
+  std::vector<std::string> places;
+  for (const char* name : {kPolicyMaps, kLmtpPolicyMaps})
+    if (ours.AsksUs(postfix.Effective(name)))
+      places.push_back(std::string(name) +
+                       " still asks postern-policy; take it out, also where "
+                       "another parameter names it, or all mail waits");
+  for (const PostfixService& service : postfix.services)
+    for (const auto& [name, value] : service.overrides)
+      if (ours.AsksUs(value))
+        places.push_back("master.cf: " + service.name +
+                         " still asks postern-policy by a " + name +
+                         " of its own; take it out, or its mail waits");
+  return places;
+}
+
 class Remover {
  public:
   Remover(const PostfixSettings& postfix, const Options& options,
-          const std::optional<WiringRecord>& record)
+          const std::optional<WiringRecord>& record, const AskEntry& ask)
       : postfix_(postfix),
+        after_(postfix),
         record_(record),
-        ours_(options, postfix,
-              record ? record->Entries() : std::vector<std::string>()) {}
+        ask_(ask),
+        ours_(options, postfix, EntriesIn(record)) {}
 
   RemovalPlan Plan() && {
+    // What else is needed depends on these.
+    for (const char* name : {kPolicyMaps, kMilters, kTransportMaps})
+      TakeOutOf(name);
     if (record_)
-      for (const Change& made : record_->changes) Undo(made);
-    TakeOutOfLists();
+      for (const Change& made : record_->changes)
+        if (!IsList(made.name)) Undo(made);
     TakeOutTheRest();
-    LookAtWhatAsks();
+    plan_.warnings = PlacesThatAsk(after_, ours_);
     if (!record_ && !plan_.changes.empty())
       plan_.left.push_back(
           "there is no record of an earlier setup: settings that are not ours "
@@ -43,6 +75,10 @@ class Remover {
   }
 
  private:
+  static bool IsList(const std::string& name) {
+    return name == kPolicyMaps || name == kMilters || name == kTransportMaps;
+  }
+
   std::optional<std::string> Present(const Change& change) const {
     if (change.file == Change::File::kMainCf)
       return postfix_.Explicit(change.name);
@@ -56,7 +92,7 @@ class Remover {
     return false;
   }
 
-  // Our entries in a setting that is a list; else there are none.
+  // Our entries in a setting that is a list.
   IsEntry OursIn(std::string_view name) const {
     return [this, name = std::string(name)](std::string_view one) {
       return (name == kPolicyMaps && ours_.IsOurMap(one)) ||
@@ -71,83 +107,136 @@ class Remover {
                              std::move(value), "", std::move(why)});
   }
 
+  void Leave(std::string what) { plan_.left.push_back(std::move(what)); }
+
+  void TakeOutOf(const char* name) {
+    Change list = Setting(Change::File::kMainCf, name);
+    const Change* made = record_ ? record_->Find(list) : nullptr;
+    const auto present = postfix_.Explicit(name);
+    const IsEntry is_ours = OursIn(name);
+    if (!present || !HasEntry(*present, is_ours)) return;
+    std::optional<std::string> value;
+    std::string why = "without our entry";
+    if (made && made->after == present) {
+      value = made->before;
+      if (value) value = WithoutDead(*value, *present, is_ours);
+      if (value == made->before) why = "as it was before";
+    } else {
+      value = Without(*present, is_ours);
+    }
+    const bool was_empty =
+        made && made->before && EntriesOf(*made->before).empty();
+    if (value && EntriesOf(*value).empty() && !was_empty) value.reset();
+    // In effect, and with the $names of main.cf replaced; but those that come
+    // back.
+    std::string rest = Without(postfix_.Effective(name), is_ours);
+    const std::string back = value.value_or("");
+    for (std::string_view entry : EntriesOf(back))
+      if (!HasEntry(*present, [&](auto one) { return one == entry; }))
+        rest = Appended(rest, entry);
+    after_.effective[name] = rest;
+    Set(list, std::move(value), std::move(why));
+  }
+
+  // Of a list as it was before: what was replaced since then comes back only if
+  // it is not ours, and answers.
+  std::string WithoutDead(const std::string& before, const std::string& present,
+                          const IsEntry& is_ours) {
+    return Without(before, [&](std::string_view entry) {
+      if (is_ours(entry)) return true;
+      const bool stayed =
+          HasEntry(present, [&](auto one) { return one == entry; });
+      if (stayed || !Socketmap::Parse(entry)) return false;
+      const std::string name(entry);
+      const Status answered = ask_(name);
+      if (!answered)
+        Leave(name + " does not come back: " + answered.error().message);
+      return !answered;
+    });
+  }
+
   void Undo(const Change& made) {
     const auto present = Present(made);
-    if (present == made.before) return;
-    const IsEntry is_ours = OursIn(made.name);
-    if (present == made.after) {
-      // Of who had asked us by hand before, too: nobody will answer.
-      const bool asks = made.before && HasEntry(*made.before, is_ours);
-      if (asks)
-        TakeOut(made, *made.before, is_ours, true);
-      else
-        Set(made, made.before, "as it was before");
+    if (present == made.before || !present) return;
+    const bool is_our_socket =
+        made.name == kTlsrptSocket && ours_.IsOurTlsrptSocket(*present);
+    if (present != made.after && !is_our_socket) {
+      Leave(made.name + " was changed since, and stays: " + *present);
       return;
     }
-    if (!present) return;  // the administrator took it out
-    if (made.entry.empty()) {
-      plan_.left.push_back(made.name +
-                           " was changed since, and stays: " + *present);
-    } else if (HasEntry(*present, is_ours)) {
-      TakeOut(made, *present, is_ours, !made.before);
+    const std::string name = made.file == Change::File::kMainCf
+                                 ? made.name + " = " + *present
+                                 : made.name;
+    if (made.name == kLevel &&
+        (!made.before || *made.before == "" || *made.before == "none")) {
+      Leave(name + " stays: without it mail goes out in clear text");
+    } else if (const std::string user = WhatNeeds(made.name); !user.empty()) {
+      Leave(name + " stays: " + user + " needs it");
+    } else {
+      Set(made, made.before, "as it was before");
     }
   }
 
-  void TakeOut(const Change& like, const std::string& list,
-               const IsEntry& is_ours, bool unset_if_empty) {
-    const std::string rest = Without(list, is_ours);
-    const bool unset = EntriesOf(rest).empty() && unset_if_empty;
-    Set(like, unset ? std::nullopt : std::optional(rest), "without our entry");
+  // "": nothing.
+  std::string WhatNeeds(const std::string& name) const {
+    if (name == "smtp_dns_support_level")
+      return WhatDemands({"dane", "dane-only"});
+    if (name == "smtp_tls_CAfile")
+      return WhatDemands({"dane", "dane-only", "verify", "secure"});
+    if (name == kTlsproxy)
+      return Where(kReuse, [](const auto& value) { return value == "yes"; });
+    if (name == kReportService)
+      return Where(kTransportMaps, [](const auto& value) {
+        return value.find(kReportTransport) != value.npos;
+      });
+    return "";
   }
 
-  void TakeOutOfLists() {
-    for (const char* name : {kPolicyMaps, kMilters, kTransportMaps}) {
-      const auto present = postfix_.Explicit(name);
-      const IsEntry is_ours = OursIn(name);
-      if (IsPlanned(name) || !present || !HasEntry(*present, is_ours)) continue;
-      TakeOut(Setting(Change::File::kMainCf, name), *present, is_ours, true);
-    }
+  // One of those levels, or a table that may answer it.
+  std::string WhatDemands(const std::vector<std::string>& levels) const {
+    const std::string level = Where(kLevel, [&](const auto& value) {
+      return std::find(levels.begin(), levels.end(), value) != levels.end();
+    });
+    if (!level.empty()) return level;
+    return Where(kPolicyMaps, [this](const auto& value) {
+      return !EntriesOf(Without(value, OursIn(kPolicyMaps))).empty();
+    });
+  }
+
+  // The setting if its value is so, in main.cf or for one service.
+  std::string Where(
+      const std::string& name,
+      const std::function<bool(const std::string& value)>& is_so) const {
+    const std::string value = after_.Effective(name);
+    if (is_so(value)) return name + " = " + value;
+    for (const PostfixService& service : after_.services)
+      if (const auto found = service.overrides.find(name);
+          found != service.overrides.end() && is_so(found->second))
+        return service.name + " with " + name + " = " + found->second;
+    return "";
   }
 
   void TakeOutTheRest() {
-    const std::string socket = "smtp_tlsrpt_socket_name";
-    const std::string enable = "smtp_tlsrpt_enable";
-    const auto named = postfix_.Explicit(socket);
-    if (!IsPlanned(socket) && named && ours_.IsOurTlsrptSocket(*named)) {
-      Set(Setting(Change::File::kMainCf, socket), std::nullopt,
+    const auto named = postfix_.Explicit(kTlsrptSocket);
+    if (!IsPlanned(kTlsrptSocket) && named && ours_.IsOurTlsrptSocket(*named)) {
+      Set(Setting(Change::File::kMainCf, kTlsrptSocket), std::nullopt,
           "nobody listens there any more");
-      if (!IsPlanned(enable) && postfix_.Explicit(enable))
-        Set(Setting(Change::File::kMainCf, enable), std::nullopt,
+      if (!IsPlanned(kTlsrptEnable) && postfix_.Explicit(kTlsrptEnable))
+        Set(Setting(Change::File::kMainCf, kTlsrptEnable), std::nullopt,
             "as there is nobody to tell");
     }
-    const PostfixService* reports = postfix_.Service(kReportService);
-    if (reports && !IsPlanned(kReportService))
-      Set(Setting(Change::File::kMasterCf, kReportService), std::nullopt,
-          "no mail goes out by it any more");
-  }
-
-  // All mail would wait for an answer.
-  void LookAtWhatAsks() {
-    const auto asks = [is_ours = OursIn(kPolicyMaps)](const std::string& maps) {
-      return HasEntry(maps, is_ours);
-    };
-    for (const PostfixService& service : postfix_.services) {
-      const auto maps = service.overrides.find("smtp_tls_policy_maps");
-      if (maps != service.overrides.end() && asks(maps->second))
-        plan_.warnings.push_back("master.cf: " + service.name +
-                                 " still asks postern-policy by a "
-                                 "smtp_tls_policy_maps of its own; take it "
-                                 "out, or its mail waits");
-    }
-    if (!IsPlanned(kPolicyMaps) && asks(postfix_.Effective(kPolicyMaps)))
-      plan_.warnings.push_back(
-          std::string(kPolicyMaps) +
-          " still asks postern-policy by way of another parameter; "
-          "take it out there, or all mail waits");
+    const Change reports = Setting(Change::File::kMasterCf, kReportService);
+    if (!Present(reports) || (record_ && record_->Find(reports))) return;
+    if (const std::string user = WhatNeeds(kReportService); !user.empty())
+      Leave(std::string(kReportService) + " stays: " + user + " needs it");
+    else
+      Set(reports, std::nullopt, "no mail goes out by it any more");
   }
 
   const PostfixSettings& postfix_;
+  PostfixSettings after_;  // in effect once the lists are as planned
   const std::optional<WiringRecord>& record_;
+  const AskEntry& ask_;
   const OurEntries ours_;
   RemovalPlan plan_;
 };
@@ -155,8 +244,16 @@ class Remover {
 }  // namespace
 
 RemovalPlan PlanRemoval(const PostfixSettings& postfix, const Options& options,
-                        const std::optional<WiringRecord>& record) {
-  return Remover(postfix, options, record).Plan();
+                        const std::optional<WiringRecord>& record,
+                        const AskEntry& ask) {
+  return Remover(postfix, options, record, ask).Plan();
+}
+
+std::vector<std::string> WhatAsksUs(const PostfixSettings& postfix,
+                                    const Options& options,
+                                    const std::optional<WiringRecord>& record) {
+  return PlacesThatAsk(postfix,
+                       OurEntries(options, postfix, EntriesIn(record)));
 }
 
 }  // namespace postern

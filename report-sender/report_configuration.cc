@@ -123,8 +123,9 @@ bool SubtractsOwn(const Options::Report& report) {
   const bool is_beside = access(beside.c_str(), X_OK) == 0;
   ProgramLimits limits;
   limits.patience = kVersionPatience;
-  const auto version =
-      OutputOf({is_beside ? beside : "postconf", "-h", "mail_version"}, limits);
+  // The default is what it is, and to ask for it takes no main.cf.
+  const auto version = OutputOf(
+      {is_beside ? beside : "postconf", "-d", "-h", "mail_version"}, limits);
   const auto parsed = version ? PostfixVersion::Parse(*version) : std::nullopt;
   return !parsed || *parsed < kLeavesOurReportsOut;
 }

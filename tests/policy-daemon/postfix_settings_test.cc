@@ -1,5 +1,11 @@
 #include "policy-daemon/postfix_settings.h"
 
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include <sys/stat.h>
+
 #include <gtest/gtest.h>
 
 namespace postern {
@@ -9,7 +15,10 @@ constexpr char kServices[] =
     "smtp       inet  n       -       y       -       -       smtpd\n"
     "smtp       unix  -       -       y       -       -       smtp\n"
     "relay      unix  -       -       n       -       -       smtp "
-    "-o syslog_name=postfix/$service_name -o { a = b c } -o smtp_x=\n";
+    "-o syslog_name=postfix/$service_name\n";
+constexpr char kOverrides[] =
+    "relay/unix/syslog_name = postfix/$service_name\n"
+    "relay/unix/a = {b} = c\nrelay/unix/smtp_x =\n";
 
 TEST(PostfixSettings, NamesAndValues) {
   const auto settings = ParsePostfixSettings(
@@ -24,7 +33,7 @@ TEST(PostfixSettings, NamesAndValues) {
 }
 
 TEST(PostfixSettings, Services) {
-  const auto settings = ParsePostfixSettings("", "", kServices);
+  const auto settings = ParsePostfixSettings("", "", kServices, kOverrides);
   ASSERT_EQ(settings.services.size(), 3u);
   const PostfixService* relay = settings.Service("relay/unix");
   ASSERT_NE(relay, nullptr);
@@ -32,7 +41,7 @@ TEST(PostfixSettings, Services) {
   EXPECT_EQ(relay->command, "smtp");
   EXPECT_EQ(relay->overrides, (std::map<std::string, std::string>{
                                   {"syslog_name", "postfix/$service_name"},
-                                  {"a", "b c"},
+                                  {"a", "{b} = c"},
                                   {"smtp_x", ""}}));
   EXPECT_TRUE(settings.smtp_is_chrooted());
   EXPECT_EQ(settings.Service("smtp/unix")->line, "smtp unix - - y - - smtp");
@@ -44,6 +53,28 @@ TEST(PostfixSettings, AnOpenChrootFieldMeansTheWaysOfBefore30) {
                   .smtp_is_chrooted());
   EXPECT_FALSE(ParsePostfixSettings("compatibility_level = 2\n", "", kOpen)
                    .smtp_is_chrooted());
+}
+
+// A postconf that has a setting that nothing here knows by name.
+TEST(PostfixSettings, AllOfThemAreRead) {
+  std::string folder = testing::TempDir() + "postern_settings_XXXXXX";
+  ASSERT_NE(mkdtemp(folder.data()), nullptr);
+  std::ofstream(folder + "/postconf")
+      << "#!/bin/sh\n[ $# -lt 3 ] || exit 1\ncase \"$*\" in\n"
+         "-x) echo mail_version = 3.7.11; echo smtp_some = x;;\n"
+         "-n) echo 'smtp_some = $y';;\n"
+         "-M) echo 'bulk unix - - y - - smtp -o smtp_some=$y';;\n"
+         "'-P -x') echo bulk/unix/smtp_some = x;;\nesac\n";
+  chmod((folder + "/postconf").c_str(), 0755);
+  const std::string path = getenv("PATH");
+  setenv("PATH", (folder + ":" + path).c_str(), 1);
+  const auto settings = ReadPostfixSettings();
+  setenv("PATH", path.c_str(), 1);
+  std::filesystem::remove_all(folder);
+  ASSERT_TRUE(settings) << settings.error().message;
+  EXPECT_EQ(settings->Effective("smtp_some"), "x");
+  EXPECT_EQ(settings->Explicit("smtp_some"), "$y");
+  EXPECT_EQ(settings->services.at(0).overrides.at("smtp_some"), "x");
 }
 
 }  // namespace

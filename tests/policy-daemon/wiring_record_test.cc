@@ -40,7 +40,8 @@ WiringRecord Example() {
   return {{MainCf("smtp_tls_loglevel", "0", "1"),
            MainCf("smtp_tls_policy_maps", std::nullopt, "a \"b\" \\ x", "x"),
            {Change::File::kMasterCf, "tlsproxy/unix", std::nullopt,
-            "tlsproxy unix - - y - 0 tlsproxy", "", ""}}};
+            "tlsproxy unix - - y - 0 tlsproxy", "", ""}},
+          {"socketmap:unix:old:policy"}};
 }
 
 TEST_F(WiringRecordTest, IsReadAsItWasWritten) {
@@ -49,6 +50,7 @@ TEST_F(WiringRecordTest, IsReadAsItWasWritten) {
   ASSERT_TRUE(read) << read.error().message;
   ASSERT_TRUE(*read);
   EXPECT_EQ((*read)->changes, Example().changes);
+  EXPECT_EQ((*read)->earlier, Example().earlier);
   struct stat status {};
   ASSERT_EQ(stat(path_.c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 07777, 0644u);
@@ -90,7 +92,7 @@ TEST_F(WiringRecordTest, ReplacesNoLinkOfAnothersInItsPlace) {
 
 TEST(WiringRecordText, NamesNothingThatSetupDoesNotChange) {
   const auto text = [](const std::string& change) {
-    return "{\"version\":1,\"changes\":[" + change + "]}";
+    return "{\"version\":1,\"changes\":[" + change + "],\"earlier\":[]}";
   };
   const std::string good =
       R"({"file":"main.cf","name":"smtp_tls_loglevel","before":null,)"
@@ -106,7 +108,9 @@ TEST(WiringRecordText, NamesNothingThatSetupDoesNotChange) {
         with("\"1\"", R"("1\nx = y")"), with("null", "7"),
         with(",\"entry\":\"\"", ""), text(good + "," + good), text("7"),
         std::string("{}"), std::string(""), std::string("[1]"),
-        std::string(R"({"version":2,"changes":[]})")})
+        std::string(R"({"version":2,"changes":[],"earlier":[]})"),
+        std::string(R"({"version":1,"changes":[]})"),
+        std::string(R"({"version":1,"changes":[],"earlier":["a\nb"]})")})
     EXPECT_FALSE(WiringRecord::Parse(bad)) << bad;
 }
 
@@ -128,6 +132,33 @@ TEST_F(WiringRecordTest, ACopyHasItsModeAndOwner) {
   ASSERT_EQ(stat((folder_ + "/copy").c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 07777, 0640u);
   EXPECT_EQ(*ReadFile(folder_ + "/copy"), "a = b\n");
+}
+
+TEST_F(WiringRecordTest, ModeAndOwnerComeBack) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root";
+  const std::string path = folder_ + "/main.cf";
+  std::ofstream(path) << "a = b\n";
+  ASSERT_EQ(chown(path.c_str(), 65534, 65534), 0);
+  ASSERT_EQ(chmod(path.c_str(), 0640), 0);
+  const auto owner = OwnerOf(path);
+  ASSERT_TRUE(owner);
+  std::filesystem::remove(path);
+  std::ofstream(path) << "a = c\n";
+  ASSERT_TRUE(SetOwner(path, *owner));
+  struct stat status {};
+  ASSERT_EQ(stat(path.c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 07777, 0640u);
+  EXPECT_EQ(status.st_uid, 65534u);
+  EXPECT_EQ(status.st_gid, 65534u);
+}
+
+TEST_F(WiringRecordTest, WhatIsMovedAsideKeepsItsText) {
+  const std::string path = folder_ + "/copy";
+  std::ofstream(path) << "old";
+  const auto aside = MoveAside(path);
+  ASSERT_TRUE(aside) << aside.error().message;
+  EXPECT_EQ(*ReadFile(*aside), "old");
+  EXPECT_FALSE(std::filesystem::exists(path));
 }
 
 TEST_F(WiringRecordTest, AFolderIsLockedOnce) {

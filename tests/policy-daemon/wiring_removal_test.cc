@@ -35,9 +35,13 @@ WiringRecord Wire(PostfixFixture& postfix, const Options& options,
   return Merged(std::move(record), plan.changes);
 }
 
+Status Answers(const std::string&) { return Done{}; }
+Status IsDead(const std::string&) { return Error{"nobody listens"}; }
+
 RemovalPlan Remove(PostfixFixture& postfix, const Options& options,
-                   const std::optional<WiringRecord>& record) {
-  auto plan = PlanRemoval(postfix.settings, options, record);
+                   const std::optional<WiringRecord>& record,
+                   const AskEntry& ask = Answers) {
+  auto plan = PlanRemoval(postfix.settings, options, record, ask);
   for (const Change& change : plan.changes) postfix.Make(change);
   return plan;
 }
@@ -58,9 +62,9 @@ bool Has(const Strings& list, const std::string& part) {
 TEST(PlanRemoval, GoesBackToWhatWasThere) {
   for (const char* version : {"3.7.11", "3.10.4"}) {
     PostfixFixture postfix = Fresh(version);
-    postfix.Set("smtp_tls_connection_reuse", "yes");
-    postfix.Set(kMaps, "hash:/a,  pcre:/b");
+    postfix.Set("smtp_tls_security_level", "may");
     postfix.Set("smtp_tls_loglevel", "0");
+    postfix.Set(kMaps, "");
     postfix.Set("smtpd_milters", "");
     const PostfixFixture before = postfix;
     const auto record = Wire(postfix, Everything());
@@ -72,15 +76,15 @@ TEST(PlanRemoval, GoesBackToWhatWasThere) {
     EXPECT_EQ(Services(postfix), Services(before)) << version;
     EXPECT_EQ(plan.left, (Strings{}));
     EXPECT_EQ(plan.warnings, (Strings{}));
-    EXPECT_TRUE(
-        PlanRemoval(postfix.settings, Everything(), record).changes.empty())
+    EXPECT_TRUE(PlanRemoval(postfix.settings, Everything(), record, Answers)
+                    .changes.empty())
         << "the second time";
   }
 }
 
 TEST(PlanRemoval, FindsNothingAtAPostfixThatWasNeverWired) {
   PostfixFixture postfix = Fresh("3.7.11");
-  const auto plan = PlanRemoval(postfix.settings, Everything(), {});
+  const auto plan = PlanRemoval(postfix.settings, Everything(), {}, Answers);
   EXPECT_TRUE(plan.changes.empty());
   EXPECT_EQ(plan.left, (Strings{}));
 }
@@ -91,7 +95,8 @@ TEST(PlanRemoval, AKillBeforeTheChangesLeavesNothingToUndo) {
   postfix.Set(kMaps, "hash:/a");
   PostfixFixture other = postfix;
   const auto record = Wire(other, Everything());
-  const auto plan = PlanRemoval(postfix.settings, Everything(), record);
+  const auto plan =
+      PlanRemoval(postfix.settings, Everything(), record, Answers);
   EXPECT_TRUE(plan.changes.empty());
   EXPECT_EQ(plan.left, (Strings{}));
 }
@@ -105,8 +110,8 @@ TEST(PlanRemoval, LeavesWhatTheAdministratorHasChangedSince) {
   const auto plan = Remove(postfix, Listening(kInQueue), record);
   EXPECT_EQ(postfix.settings.Explicit("smtp_tls_loglevel"), "2");
   EXPECT_EQ(postfix.settings.Explicit("smtp_dns_support_level"), std::nullopt);
-  EXPECT_EQ(postfix.settings.Explicit("smtp_tls_security_level"), std::nullopt);
-  ASSERT_EQ(plan.left.size(), 1u);
+  EXPECT_EQ(postfix.settings.Explicit("smtp_tls_CAfile"), std::nullopt);
+  ASSERT_EQ(plan.left.size(), 2u);
   EXPECT_TRUE(Has(plan.left, "smtp_tls_loglevel was changed since"));
 }
 
@@ -120,12 +125,110 @@ TEST(PlanRemoval, OfAListThatHasChangedOnlyOurEntryGoes) {
   EXPECT_EQ(postfix.settings.Explicit(kMaps), "hash:/mine");
 }
 
-TEST(PlanRemoval, AnotherDaemonComesBackToAListAsWeLeftIt) {
+TEST(PlanRemoval, AnotherDaemonComesBackToAListAsWeLeftItIfItAnswers) {
   PostfixFixture postfix = Ready("3.7.11");
   postfix.Set(kMaps, std::string("hash:/a ") + kPeer);
   const auto record = Wire(postfix, Listening(kInQueue));
-  Remove(postfix, Listening(kInQueue), record);
+  PostfixFixture other = postfix;
+  Strings asked;
+  Remove(postfix, Listening(kInQueue), record, [&](const std::string& entry) {
+    asked.push_back(entry);
+    return Status(Done{});
+  });
   EXPECT_EQ(postfix.settings.Explicit(kMaps), std::string("hash:/a ") + kPeer);
+  EXPECT_EQ(asked, (Strings{kPeer}));
+
+  const auto plan = Remove(other, Listening(kInQueue), record, IsDead);
+  EXPECT_EQ(other.settings.Explicit(kMaps), "hash:/a");
+  EXPECT_EQ(plan.left, (Strings{std::string(kPeer) +
+                                " does not come back: nobody listens"}));
+}
+
+TEST(PlanRemoval, OfADeadDaemonAloneNothingIsLeft) {
+  PostfixFixture postfix = Ready("3.7.11");
+  postfix.Set(kMaps, kPeer);
+  const auto record = Wire(postfix, Listening(kInQueue));
+  Remove(postfix, Listening(kInQueue), record, IsDead);
+  EXPECT_EQ(postfix.settings.Explicit(kMaps), std::nullopt);
+}
+
+// Ours of old, by a name that the configuration no longer has.
+TEST(PlanRemoval, OurOwnNeverComesBack) {
+  PostfixFixture postfix = Ready("3.10.4");
+  postfix.Set(kMaps, kOurs);  // by hand, in the older dialect
+  const auto record = Wire(postfix, Listening(kInQueue));
+  Remove(postfix, Listening("unix:/run/moved.sock"), record);
+  EXPECT_EQ(postfix.settings.Explicit(kMaps), std::nullopt);
+}
+
+TEST(PlanRemoval, MailDoesNotGoBackToClearText) {
+  for (const char* before : {"", "none"}) {
+    PostfixFixture postfix = Ready("3.7.11");
+    postfix.Set("smtp_tls_security_level", before);
+    if (*before == '\0') postfix.Unset("smtp_tls_security_level");
+    const auto record = Wire(postfix, Listening(kInQueue));
+    const auto plan = Remove(postfix, Listening(kInQueue), record);
+    EXPECT_EQ(postfix.settings.Explicit("smtp_tls_security_level"), "may");
+    EXPECT_EQ(plan.left,
+              (Strings{"smtp_tls_security_level = may stays: without it mail "
+                       "goes out in clear text"}));
+  }
+}
+
+struct NeedCase {
+  const char* name;  // set once it is wired
+  const char* value;
+  const char* service_override;
+  std::vector<std::string> left;
+};
+
+TEST(PlanRemoval, WhatIsNeededByOthersStays) {
+  constexpr char kDns[] = "smtp_dns_support_level = dnssec stays: ";
+  const std::string ca =
+      "smtp_tls_CAfile = /etc/ssl/certs/ca-certificates.crt stays: ";
+  const std::string proxy = "tlsproxy/unix stays: ";
+  const auto both = [&](const std::string& user) {
+    return Strings{kDns + user + " needs it", ca + user + " needs it"};
+  };
+  const NeedCase cases[] = {
+      {"smtp_tls_connection_reuse", "no", "", {}},
+      {"smtp_tls_security_level", "encrypt", "", {}},
+      {"smtp_tls_security_level", "dane", "",
+       both("smtp_tls_security_level = dane")},
+      {"smtp_tls_security_level", "dane-only", "",
+       both("smtp_tls_security_level = dane-only")},
+      {"smtp_tls_security_level",
+       "secure",
+       "",
+       {ca + "smtp_tls_security_level = secure needs it"}},
+      {"smtp_tls_security_level",
+       "may",
+       "smtp_tls_security_level = verify",
+       {ca + "bulk/unix with smtp_tls_security_level = verify needs it"}},
+      {kMaps, "hash:/a, socketmap:unix:postern/policy.sock:policy", "",
+       both("smtp_tls_policy_maps = hash:/a")},
+      {"smtp_tls_security_level", "may", "smtp_tls_policy_maps = hash:/a",
+       both("bulk/unix with smtp_tls_policy_maps = hash:/a")},
+      {"smtp_tls_security_level",
+       "may",
+       "smtp_tls_connection_reuse = yes",
+       {proxy + "bulk/unix with smtp_tls_connection_reuse = yes needs it"}},
+      {"smtp_tls_connection_reuse",
+       "yes",
+       "",
+       {proxy + "smtp_tls_connection_reuse = yes needs it"}},
+  };
+  for (const auto& [name, value, service_override, left] : cases) {
+    PostfixFixture postfix = Fresh("3.7.11");
+    postfix.Set("smtp_tls_security_level", "may");
+    postfix.Set("smtp_tls_connection_reuse", "yes");
+    const auto record = Wire(postfix, Listening(kInQueue));
+    postfix.Set("smtp_tls_connection_reuse", "no");
+    postfix.AddService("bulk unix - - y - - smtp", service_override);
+    postfix.Set(name, value);
+    const auto plan = Remove(postfix, Listening(kInQueue), record);
+    EXPECT_EQ(plan.left, left) << name << value << service_override;
+  }
 }
 
 TEST(PlanRemoval, WhoAskedUsByHandBeforeAsksNoMore) {
@@ -159,6 +262,42 @@ TEST(PlanRemoval, ASecondSetupKeepsWhatTheAdministratorHasAddedSince) {
   EXPECT_EQ(newer.settings.Explicit(kMaps), "hash:/a, hash:/added");
 }
 
+// It was killed once its record was written.
+TEST(PlanRemoval, ASetupThatCameToNothingForgetsNoEarlierEntry) {
+  for (const char* version : {"3.7.11", "3.10.4"}) {
+    PostfixFixture postfix = Ready(version);
+    const auto maps = *postfix.settings.Explicit(kMaps);
+    postfix.Unset(kMaps);
+    auto record = Wire(postfix, Everything());
+    Options moved;
+    moved.policy.listen = {*ListenAddress::Parse("unix:/var/spool/postfix/b")};
+    moved.tlsrpt.listen = {*ListenAddress::Parse("unix:/var/spool/postfix/t")};
+    moved.milter.listen = *ListenAddress::Parse("unix:/var/spool/postfix/m");
+    moved.report.sender_address = "other@example.org";
+    PostfixFixture changed = postfix;
+    record = Wire(changed, moved, record);
+    EXPECT_NE(changed.settings.Explicit(kMaps), maps);
+    const auto plan = Remove(postfix, moved, record);
+    for (const char* gone : {kMaps, "smtpd_milters", "smtp_tlsrpt_socket_name",
+                             "sender_dependent_default_transport_maps"})
+      EXPECT_EQ(postfix.settings.Explicit(gone), std::nullopt) << gone;
+    EXPECT_EQ(plan.left, (Strings{}));
+  }
+}
+
+TEST(PlanRemoval, ATransportStaysWhileATableNamesIt) {
+  constexpr char kTransports[] = "sender_dependent_default_transport_maps";
+  PostfixFixture postfix = Ready("3.7.11");
+  const auto record = Wire(postfix, Everything());
+  const std::string table =
+      "inline:{r@example.org=postern-reports:, b@example.org=relay:}";
+  postfix.Set(kTransports, table);
+  const auto plan = Remove(postfix, Everything(), record);
+  EXPECT_EQ(postfix.settings.Explicit(kTransports), table);
+  EXPECT_NE(postfix.settings.Service(kReportService), nullptr);
+  EXPECT_TRUE(Has(plan.left, "postern-reports/unix stays: "));
+}
+
 // --- Without a record
 
 TEST(PlanRemoval, WithoutARecordOnlyWhatIsOursGoes) {
@@ -186,17 +325,40 @@ TEST(PlanRemoval, AnotherCollectorOfOutcomesStays) {
   EXPECT_EQ(postfix.settings.Explicit("smtp_tlsrpt_enable"), "yes");
 }
 
+// --- What asks us
+
+TEST(WhatAsksUs, IsFoundWhereverItStands) {
+  const auto places = [](const PostfixFixture& postfix) {
+    return WhatAsksUs(postfix.settings, Listening(kInQueue), {});
+  };
+  for (const std::string& asks :
+       {std::string(kOurs), std::string("hash:/a, proxy:") + kOurs,
+        "unionmap:{hash:/a, " + std::string(kOurs) + "}",
+        std::string(
+            "socketmap:unix:/var/spool/postfix/postern/policy.sock:x")}) {
+    for (const char* name : {kMaps, "lmtp_tls_policy_maps"}) {
+      PostfixFixture postfix = Fresh("3.7.11");
+      EXPECT_EQ(places(postfix), (Strings{}));
+      postfix.settings.effective[name] = asks;
+      EXPECT_TRUE(Has(places(postfix), std::string(name) + " still asks"))
+          << asks;
+    }
+    PostfixFixture postfix = Fresh("3.7.11");
+    postfix.AddService("bulk unix - - y - - smtp", "mine = " + asks);
+    EXPECT_TRUE(Has(places(postfix), "bulk/unix still asks"));
+  }
+  PostfixFixture other = Fresh("3.7.11");
+  other.Set(kMaps, std::string("hash:/a ") + kPeer);
+  EXPECT_EQ(places(other), (Strings{}));
+}
+
 TEST(PlanRemoval, WarnsOfWhatWouldStillAskUs) {
   PostfixFixture postfix = Ready("3.7.11");
-  postfix.AddService(std::string("bulk unix - - y - - smtp "
-                                 "-o smtp_tls_policy_maps=") +
-                     kOurs);
-  EXPECT_TRUE(Has(Remove(postfix, Listening(kInQueue), {}).warnings,
-                  "bulk/unix still asks postern-policy"));
+  EXPECT_EQ(Remove(postfix, Listening(kInQueue), {}).warnings, (Strings{}));
   postfix.settings.explicit_values[kMaps] = "$mine";
   postfix.settings.effective[kMaps] = kOurs;
   EXPECT_TRUE(Has(Remove(postfix, Listening(kInQueue), {}).warnings,
-                  "by way of another parameter"));
+                  "smtp_tls_policy_maps still asks"));
 }
 
 }  // namespace

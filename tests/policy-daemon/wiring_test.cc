@@ -261,6 +261,15 @@ TEST(PlanWiring, LowersNoLevelThatIsGivenInOldWords) {
   EXPECT_TRUE(Has(plan.warnings, "smtp_enforce_tls = yes is an old word"));
 }
 
+// Postfix ignores smtp_tls_per_site once there are policy maps.
+TEST(PlanWiring, ChangesNothingWhereATableOfOldWouldBeIgnored) {
+  PostfixFixture postfix = Fresh("3.7.11");
+  postfix.Set("smtp_tls_per_site", "hash:/etc/postfix/tls_per_site");
+  const auto plan = Plan(postfix);
+  EXPECT_EQ(Lines(plan), (Strings{}));
+  EXPECT_TRUE(Has(plan.warnings, "smtp_tls_per_site"));
+}
+
 TEST(PlanWiring, WarnsWhereAnAnswerCouldLowerTheSitesLevel) {
   PostfixFixture postfix = Ready();
   postfix.Set("smtp_tls_security_level", "encrypt");
@@ -341,6 +350,20 @@ TEST(PlanWiring, WarnsOfASocketOutsideTheChroot) {
             (Strings{}));
 }
 
+TEST(PlanWiring, EachServiceThatSendsHasToReachTheSocket) {
+  PostfixFixture postfix = Fresh("3.7.11");
+  postfix.Chroot("n");
+  postfix.AddService("bulk unix - - y - - smtp");
+  EXPECT_TRUE(Has(Plan(postfix, Listening("unix:/run/p.sock")).warnings,
+                  "cannot reach /run/p.sock"));
+  postfix.Set(kMaps, "socketmap:unix:/postern/policy.sock:policy");
+  EXPECT_EQ(Planned(Plan(postfix), kMaps), kOurs)
+      << "which is there in the chroot alone";
+  postfix.Set(kMaps,
+              "socketmap:unix:/var/spool/postfix/postern/policy.sock:policy");
+  EXPECT_EQ(Planned(Plan(postfix), kMaps), kOurs) << "and that outside alone";
+}
+
 TEST(PlanWiring, NamesNoSocketThatMainCfWouldMisread) {
   const auto plan =
       Plan(Fresh("3.7.11"), Listening("unix:/var/spool/postfix/$x, y/p.sock"));
@@ -350,8 +373,8 @@ TEST(PlanWiring, NamesNoSocketThatMainCfWouldMisread) {
 
 TEST(PlanWiring, WarnsOfServicesWithTablesOfTheirOwn) {
   PostfixFixture postfix = Ready();
-  postfix.AddService(
-      "relay unix - - y - - smtp -o smtp_tls_policy_maps=hash:/a");
+  postfix.AddService("relay unix - - y - - smtp",
+                     "smtp_tls_policy_maps = hash:/a");
   EXPECT_TRUE(Has(Plan(postfix).warnings, "relay/unix has a"));
 }
 
@@ -406,6 +429,21 @@ TEST(PlanWiring, AppendsTheMilterSoThatMailGoesOnWithoutIt) {
   EXPECT_EQ(Planned(Plan(postfix, options), "smtpd_milters"), "(as it is)");
 }
 
+TEST(PlanWiring, ReplacesTheMilterThatHasMoved) {
+  Options options = Listening(kInQueue);
+  PostfixFixture postfix = Ready();
+  const std::string old = "{ unix:old/milter.sock, default_action=accept }";
+  postfix.Set("smtpd_milters", old + ", unix:x");
+  EXPECT_TRUE(Has(PlanWiring(postfix.settings, options, {old}).notes,
+                  "milter.listen is unset"));
+  options.milter.listen =
+      *ListenAddress::Parse("unix:/var/spool/postfix/new/milter.sock");
+  EXPECT_EQ(
+      Planned(PlanWiring(postfix.settings, options, {old}), "smtpd_milters"),
+      "{ unix:new/milter.sock, default_action=accept, connect_timeout=2s, "
+      "command_timeout=2s }, unix:x");
+}
+
 // --- master.cf
 
 TEST(PlanWiring, ReusedConnectionsNeedTlsproxy) {
@@ -422,8 +460,8 @@ TEST(PlanWiring, ReusedConnectionsNeedTlsproxy) {
 
 TEST(PlanWiring, ReusedConnectionsOfOneServiceNeedItToo) {
   PostfixFixture postfix = Ready();
-  postfix.AddService(
-      "bulk unix - - y - - smtp -o { smtp_tls_connection_reuse = yes }");
+  postfix.AddService("bulk unix - - y - - smtp",
+                     "smtp_tls_connection_reuse = yes");
   EXPECT_EQ(Lines(Plan(postfix)),
             (Strings{"tlsproxy unix - - y - 0 tlsproxy"}));
 }
@@ -460,11 +498,23 @@ TEST(PlanWiring, TheirTransportComesFirst) {
 TEST(PlanWiring, TheirSenderMayChange) {
   PostfixFixture postfix = Ready("3.7.11");
   postfix.AddService(kTransport);
-  postfix.Set(kTransports,
-              "inline:{old@example.org=postern-reports:}, hash:/a");
-  EXPECT_EQ(Lines(Plan(postfix, ReportingAs("r@example.org"))),
+  const std::string old = "inline:{old@example.org=postern-reports:}";
+  postfix.Set(kTransports, old + ", hash:/a");
+  const auto plan =
+      PlanWiring(postfix.settings, ReportingAs("r@example.org"), {old});
+  EXPECT_EQ(Lines(plan),
             (Strings{"sender_dependent_default_transport_maps = "
                      "inline:{r@example.org=postern-reports:}, hash:/a"}));
+}
+
+TEST(PlanWiring, ATableThatSomebodyHasAddedToStays) {
+  PostfixFixture postfix = Ready("3.7.11");
+  postfix.AddService(kTransport);
+  const std::string table =
+      "inline:{old@example.org=postern-reports:, b@example.org=relay:}";
+  postfix.Set(kTransports, table);
+  EXPECT_EQ(Planned(Plan(postfix, ReportingAs("r@example.org")), kTransports),
+            "inline:{r@example.org=postern-reports:}, " + table);
 }
 
 TEST(PlanWiring, ExemptsNoAddressThatSendsOtherMail) {

@@ -226,11 +226,11 @@ class OwnMails : public ReportConfigurationTest {
  protected:
   OwnMails() { report.sendmail = folder.path() + "/sendmail"; }
 
-  // What `postconf -h mail_version` says beside sendmail.
+  // What `postconf -d -h mail_version` says beside sendmail.
   void Says(const std::string& text, const std::string& exit_status = "0") {
     const std::string path = folder.path() + "/postconf";
     std::ofstream(path)
-        << "#!/bin/sh\n[ \"$*\" = '-h mail_version' ] || exit 1\n"
+        << "#!/bin/sh\n[ \"$*\" = '-d -h mail_version' ] || exit 1\n"
         << "echo '" << text << "'; exit " << exit_status;
     chmod(path.c_str(), 0755);
   }

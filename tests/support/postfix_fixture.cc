@@ -11,8 +11,11 @@ void PostfixFixture::Unset(const std::string& name) {
   settings.explicit_values.erase(name);
 }
 
-void PostfixFixture::AddService(const std::string& line) {
-  const auto parsed = ParsePostfixSettings("", "", line);
+void PostfixFixture::AddService(const std::string& line,
+                                const std::string& override) {
+  const std::string name =
+      ParsePostfixSettings("", "", line).services.at(0).name;
+  const auto parsed = ParsePostfixSettings("", "", line, name + "/" + override);
   settings.services.push_back(parsed.services.at(0));
 }
 

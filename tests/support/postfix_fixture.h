@@ -17,7 +17,8 @@ struct PostfixFixture {
 
   void Set(const std::string& name, const std::string& value);
   void Unset(const std::string& name);
-  void AddService(const std::string& line);
+  // `override`: "smtp_x = y" of its -o, if that matters.
+  void AddService(const std::string& line, const std::string& override = "");
   // The field of smtp/unix.
   void Chroot(const std::string& value);
   void Make(const Change& change);

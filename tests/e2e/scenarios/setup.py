@@ -5,7 +5,9 @@ import fcntl
 import os
 import pathlib
 import socket
+import socketserver
 import subprocess
+import threading
 
 import sender
 import world
@@ -31,15 +33,15 @@ def plain_postfix(bench, *settings):
     wired = [line.split()[0] for line in sender.MAIN_CF.splitlines()
              if line.startswith(("smtp_tls_", "smtp_dns_"))]
     subprocess.run(["postconf", "-X", *wired], check=True)
-    if settings:
-        subprocess.run(["postconf", "-e", *settings], check=True)
+    subprocess.run(["postconf", "-e", "smtp_tls_security_level = may",
+                    *settings], check=True)
     reload_postfix()
     try:
         yield
     finally:
         for path, content in files.items():
             path.write_bytes(content)
-        for path in (RECORD, *COPIES):
+        for path in (RECORD, *ETC.glob("*.before-postern*")):
             path.unlink(missing_ok=True)
         subprocess.run(["umount", SYSTEM_CA], check=True)
         reload_postfix()
@@ -102,6 +104,8 @@ def in_and_out(bench):
         found_in(rf"  smtp_tls_policy_maps goes out\n      was {OURS}",
                  setup(daemon, "--remove", status=1), "what would go")
         equal(explicit(), wired, "settings after showing")
+        found_in("Postfix was reloaded",
+                 setup(daemon, "--apply"), "as a killed one may not have")
         setup(daemon, "--remove", "--apply")
         equal(explicit(), before, "settings when it is out")
         nothing_of_ours_is_left()
@@ -139,14 +143,36 @@ def asks_the_daemon_first(bench):
                 SOCKET.unlink()
 
 
+class Peer(socketserver.ThreadingTCPServer):
+    """Another daemon at PEERS, which knows no policy."""
+    allow_reuse_address = True
+    daemon_threads = True
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            while self.request.recv(1000):
+                self.request.sendall(b"9:NOTFOUND ,")
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 8461), self.Handler)
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.shutdown()
+        self.server_close()
+
+
 def beside_other_tables(bench):
-    """A table of one's own counts first; another daemon comes back."""
+    """A table of one's own counts first; another daemon comes back if it
+    answers."""
     table = ETC / "tls_policy"
     table.write_text(f"{STS} may\n")
     list_before = f"texthash:{table}  {PEERS}"
     with plain_postfix(bench, f"smtp_tls_policy_maps = {list_before}"), \
             bench.daemon("setup-tables") as daemon:
-        before = explicit()
         said = setup(daemon, "--apply")
         found_in(rf"in\s+the\s+place\s+of\s+{PEERS}", said, "the reason")
         equal(value("smtp_tls_policy_maps"), f"texthash:{table} {OURS}",
@@ -155,10 +181,68 @@ def beside_other_tables(bench):
             "the table was not asked first"
         equal(bench.send_and_wait("sts-two.test").tls, "Verified",
               "TLS to a domain that the table does not know")
-        setup(daemon, "--remove", "--apply")
-        equal(explicit(), before, "settings when it is out")
-        nothing_of_ours_is_left()
+        with Peer():
+            said = setup(daemon, "--remove", "--apply")
+        equal(value("smtp_tls_policy_maps"), f"texthash:{table} {PEERS}",
+              "the map as it was")
+        found_in(r"left:\s+smtp_tls_CAfile\s+=\s+\S+\s+stays:\s+smtp_tls_pol",
+                 said, "what the table needs")
+        assert not RECORD.exists(), "the record is left"
+        kept = COPIES[0].read_bytes()
+
+        said = setup(daemon, "--apply")
+        found_in("main.cf.before-postern, of an earlier setup", said, "note")
+        assert kept in [path.read_bytes() for path in
+                        ETC.glob("main.cf.before-postern.*")], \
+            "the copy that was kept is gone"
+        said = setup(daemon, "--remove", "--apply")
+        equal(value("smtp_tls_policy_maps"), f"texthash:{table}", "the map")
+        found_in(rf"(?s)left:\s+{PEERS}\s+does\s+not\s+come\s+back:\s+nobody",
+                 said, "the dead daemon")
     table.unlink()
+
+
+def what_still_asks(bench):
+    """after a removal makes it fail, and is named."""
+    with plain_postfix(bench, f"mine = {OURS}",
+                       "smtp_tls_policy_maps = $mine"), \
+            bench.daemon("setup-asks") as daemon:
+        subprocess.run(["postconf", "-P", f"relay/unix/smtp_tls_policy_maps={OURS}"],
+                       check=True)
+        setup(daemon, "--apply", status=1)
+        said = setup(daemon, "--remove", "--apply", status=1)
+        for place in ("smtp_tls_policy_maps", "relay/unix"):
+            found_in(f"{place} still asks postern-policy", said, "the place")
+        assert RECORD.exists(), "the record is gone"
+        subprocess.run(["postconf", "-X", "smtp_tls_policy_maps"], check=True)
+        subprocess.run(["postconf", "-PX",
+                        "relay/unix/smtp_tls_policy_maps"], check=True)
+        found_in("Postfix was reloaded", setup(daemon, "--remove", "--apply"),
+                 "what it says then")
+        assert not RECORD.exists(), "the record is left"
+
+
+def what_is_no_plain_file(bench):
+    """main.cf keeps its mode and owner, and a link is not replaced."""
+    main_cf, real = ETC / "main.cf", ETC / "main.cf.real"
+    with plain_postfix(bench), bench.daemon("setup-files") as daemon:
+        main_cf.chmod(0o640)
+        os.chown(main_cf, 0, 65534)
+        setup(daemon, "--apply")
+        setup(daemon, "--remove", "--apply")
+        equal((main_cf.stat().st_mode & 0o7777, main_cf.stat().st_gid),
+              (0o640, 65534), "mode and group of main.cf")
+        main_cf.chmod(0o644)
+        os.chown(main_cf, 0, 0)
+        main_cf.rename(real)
+        main_cf.symlink_to(real.name)
+        try:
+            found_in("is a symbolic link",
+                     setup(daemon, "--apply", status=1), "the reason")
+            assert main_cf.is_symlink(), "the link was replaced"
+            nothing_of_ours_is_left()
+        finally:
+            real.rename(main_cf)
 
 
 def what_was_changed_since(bench):
@@ -173,10 +257,51 @@ def what_was_changed_since(bench):
         found_in(r"left: smtp_tls_loglevel was changed since", said, "log level")
         equal(value("smtp_tls_loglevel"), "2", "the log level")
         equal(value("smtp_tls_policy_maps"), "texthash:/a", "the map")
-        equal(value("smtp_tls_security_level"), "", "the level")
         found_in(f"left: {COPIES[0]} is kept", said, "the copy")
         assert COPIES[0].exists(), "the copy is gone"
         assert not RECORD.exists(), "the record is left"
+
+
+def beside_another_instance(bench):
+    """Only this one's state counts; what cannot be told is no success."""
+    false_postfix = bench.internet.folder / "false-postfix"
+    false_postfix.mkdir()
+    (false_postfix / "postfix").write_text("#!/bin/sh\nexit 1\n")
+    (false_postfix / "postfix").chmod(0o755)
+    with plain_postfix(bench), bench.daemon("setup-instance") as daemon:
+        # which fails for an instance that is down
+        subprocess.run(["postconf", "-e", "multi_instance_wrapper = /bin/false"],
+                       check=True)
+        found_in("Postfix was reloaded", setup(daemon, "--apply"), "apply")
+        path = f"{false_postfix}:{os.environ['PATH']}"
+        found_in("Postfix was not reloaded",
+                 setup(daemon, "--remove", "--apply", status=1,
+                       env={**os.environ, "PATH": path}), "the failure")
+        assert RECORD.exists(), "the record is gone before the reload"
+        found_in("Postfix was reloaded", setup(daemon, "--remove", "--apply"),
+                 "the next one")
+        assert not RECORD.exists(), "the record is left"
+
+
+def where_nothing_can_be_written(bench):
+    """Root is told why."""
+    daemon = bench.daemon("setup-read-only")
+    subprocess.run(["mount", "--bind", ETC, ETC], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", ETC], check=True)
+        said = setup(daemon, "--apply", status=1)
+        found_in("cannot write to /etc/postfix: Read-only file system", said,
+                 "the reason")
+    finally:
+        subprocess.run(["umount", ETC], check=True)
+
+
+def with_a_deaf_resolver(bench):
+    """The daemon could not resolve what Postfix asks about."""
+    with plain_postfix(bench):
+        daemon = bench.daemon("setup-deaf", dns__server="127.0.0.99")
+        found_in(r"warning: dns\.server: 127\.0\.0\.99\S* does not answer",
+                 setup(daemon, status=1), "the warning")
 
 
 def false_postconf(bench, change):
@@ -184,7 +309,7 @@ def false_postconf(bench, change):
     folder = bench.internet.folder / "false-postconf"
     folder.mkdir(exist_ok=True)
     script = folder / "postconf"
-    script.write_text(f'#!/bin/sh\ncase "$*" in "-e smtp_tls_"*) '
+    script.write_text(f'#!/bin/sh\ncase "$*" in "-e smtp_"*) '
                       f'{change};; esac\nexec /usr/sbin/postconf "$@"\n')
     script.chmod(0o755)
     return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
@@ -192,20 +317,24 @@ def false_postconf(bench, change):
 
 def killed_amid(bench):
     """What a killed setup has begun is ended or undone by the next."""
-    with plain_postfix(bench, "smtp_tls_connection_reuse = yes"), \
-            bench.daemon("setup-killed") as daemon:
+    reuse = "smtp_tls_connection_reuse"
+    with plain_postfix(bench), bench.daemon("setup-killed") as daemon:
         before = explicit()
         for words, after in ((["--apply"], OURS), (["--remove", "--apply"], "")):
-            setup(daemon, "--apply", status=-9,
-                  env=false_postconf(bench, 'kill -9 "$PPID"; exit 1'))
+            # which has tlsproxy come first
+            subprocess.run(["postconf", "-e", f"{reuse} = yes"], check=True)
+            killed = {"status": -9, "env": false_postconf(
+                bench, 'kill -9 "$PPID"; exit 1')}
+            setup(daemon, "--apply", **killed)
             assert RECORD.exists(), "there is no record"
-            assert explicit() != before, "it was killed before all changes"
+            assert explicit()[1] != before[1], "killed before all changes"
             equal(value("smtp_tls_policy_maps"), "", "the map")
-            setup(daemon, *words)
+            subprocess.run(["postconf", "-X", reuse], check=True)
+            found_in("Postfix was reloaded", setup(daemon, *words), "it")
             equal(value("smtp_tls_policy_maps"), after, "the map")
             setup(daemon, "--remove", "--apply")
             equal(explicit(), before, "settings when it is out")
-            nothing_of_ours_is_left()
+            assert not RECORD.exists(), "the record is left"
 
 
 def failed_amid(bench):
@@ -223,6 +352,11 @@ def failed_amid(bench):
                      env=false_postconf(bench, "exit 0"))
         found_in("was set, but Postfix does not read it so", said,
                  "the reason")
+        equal(explicit(), before, "settings")
+        # done, and said to have failed
+        said = setup(daemon, "--apply", status=1, env=false_postconf(
+            bench, '/usr/sbin/postconf "$@"; exit 1'))
+        found_in("what was changed is set back", said, "the effect")
         equal(explicit(), before, "settings")
 
 
@@ -282,8 +416,8 @@ def believes_no_record_of_others(bench):
         RECORD.chmod(0o666)
         found_in("others may write it", setup(daemon, "--apply", status=1),
                  "the reason")
-        found_in("others may write it",
-                 setup(daemon, "--remove", "--apply", status=1), "the reason")
+        found_in(r"others\s+may\s+write\s+it",
+                 setup(daemon, "--remove", "--apply"), "the reason")
         equal(value("smtp_tls_policy_maps"), "", "the map")
         equal(value("smtp_tls_security_level"), "may", "what is not only ours")
         assert RECORD.exists(), "the record is gone"
@@ -313,7 +447,9 @@ def report_mail(bench):
 
 
 SCENARIOS = [in_and_out, asks_the_daemon_first, beside_other_tables,
-             what_was_changed_since, killed_amid, failed_amid,
+             what_still_asks, what_is_no_plain_file,
+             beside_another_instance, where_nothing_can_be_written,
+             with_a_deaf_resolver, what_was_changed_since, killed_amid, failed_amid,
              out_without_a_configuration, without_postfix, two_at_once,
              believes_no_record_of_others, report_mail]
 for scenario in SCENARIOS:
