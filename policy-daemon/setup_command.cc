@@ -196,22 +196,17 @@ class SetupCommand {
   void ForgetIfUndone() {
     const auto postfix = ReadPostfixSettings();
     const auto no_answer = [](const std::string&) { return Status(Error{""}); };
-    if (!postfix ||
-        !PlanRemoval(*postfix, options_, record_, no_answer).changes.empty())
-      return;
-    static_cast<void>(Forget());
+    if (!postfix) return;
+    const auto plan = PlanRemoval(*postfix, options_, record_, no_answer);
+    if (plan.changes.empty() && plan.left.empty()) static_cast<void>(Forget());
   }
 
   // --- Out.
 
-  RemovalPlan WhatGoes() const {
-    return PlanRemoval(
+  int Remove() {
+    const RemovalPlan plan = PlanRemoval(
         postfix_, options_, record_,
         [this](const std::string& entry) { return AskAnother(entry); });
-  }
-
-  int Remove() {
-    const RemovalPlan plan = WhatGoes();
     const bool is_nothing = plan.changes.empty() && plan.warnings.empty();
     if (is_nothing && !record_ && record_trouble_.empty()) {
       if (!apply_) Say("Nothing to take out.\n");
@@ -356,7 +351,8 @@ daemon is replaced. --apply asks the daemon first, as smtp(8) would, and changes
 nothing where it does not answer. It keeps main.cf.before-postern and
 master.cf.before-postern beside the files, and in postern-setup.json what was
 there before: --remove goes back to that, and leaves alone what you have changed
-since, or what something else needs by now. Doing it twice changes nothing the second time.
+since, or what something else needs by now. Doing it twice changes nothing the
+second time.
 
 Another instance of Postfix:
   MAIL_CONFIG=/etc/postfix-out postern-policy setup

@@ -304,12 +304,12 @@ def with_a_deaf_resolver(bench):
                  setup(daemon, status=1), "the warning")
 
 
-def false_postconf(bench, change):
+def false_postconf(bench, change, calls='"-e smtp_"*'):
     """An environment in which postconf is `change` where it changes main.cf."""
     folder = bench.internet.folder / "false-postconf"
     folder.mkdir(exist_ok=True)
     script = folder / "postconf"
-    script.write_text(f'#!/bin/sh\ncase "$*" in "-e smtp_"*) '
+    script.write_text(f'#!/bin/sh\ncase "$*" in {calls}) '
                       f'{change};; esac\nexec /usr/sbin/postconf "$@"\n')
     script.chmod(0o755)
     return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
@@ -358,6 +358,17 @@ def failed_amid(bench):
             bench, '/usr/sbin/postconf "$@"; exit 1'))
         found_in("what was changed is set back", said, "the effect")
         equal(explicit(), before, "settings")
+        # neither done as it says, nor to be undone
+        said = setup(daemon, "--apply", status=1, env=false_postconf(
+            bench, '[ "$1" = -X ] || /usr/sbin/postconf "$@"; exit 1',
+            '"-e smtp_"*|"-X smtp_"*'))
+        found_in("changed, and not set back: .*smtp_tls_policy_maps", said,
+                 "what is there")
+        equal(value("smtp_tls_policy_maps"), OURS, "the map")
+        subprocess.run(["postconf", "-X", "smtp_tls_connection_reuse"],
+                       check=True)
+        setup(daemon, "--remove", "--apply")
+        equal(value("smtp_tls_policy_maps"), "", "the map when it is out")
 
 
 def out_without_a_configuration(bench):
