@@ -3,6 +3,11 @@
 // A Metrics object owns one registry. Modules ask for their counters once, at
 // construction, and keep the references: they live as long as the Metrics.
 // Counter and gauge calls are safe from any thread.
+//
+// Every program's registry tells of its memory, too: what it has from the
+// kernel (process_resident_memory_bytes) and what of it is in use
+// (postern_heap_used_bytes). After a burst, the allocator keeps pages: the
+// first stays up, the second comes down; what grows in both is a leak.
 #pragma once
 
 #include <map>
@@ -19,6 +24,8 @@ using Labels = std::map<std::string, std::string>;
 
 class Metrics {
  public:
+  Metrics();
+
   // The same name and labels give the same counter.
   prometheus::Counter& Counter(const std::string& name, const std::string& help,
                                const Labels& labels = {});
@@ -34,6 +41,8 @@ class Metrics {
 
  private:
   prometheus::Registry registry_;
+  prometheus::Gauge& resident_;
+  prometheus::Gauge& heap_used_;
 };
 
 }  // namespace postern

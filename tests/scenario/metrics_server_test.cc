@@ -54,6 +54,15 @@ TEST_F(MetricsServerTest, TellsTheCounters) {
             std::string::npos);
 }
 
+TEST_F(MetricsServerTest, TellsOfTheProgramsMemory) {
+  const std::string answer = Ask("GET /metrics HTTP/1.1\r\n\r\n");
+  const std::string resident = "\nprocess_resident_memory_bytes ";
+  const size_t at = answer.find(resident);
+  ASSERT_NE(at, std::string::npos) << answer;
+  EXPECT_GT(std::stod(answer.substr(at + resident.size())), 1 << 20);
+  EXPECT_NE(answer.find("\npostern_heap_used_bytes "), std::string::npos);
+}
+
 TEST_F(MetricsServerTest, ARequestMayComeInPieces) {
   FakeClient client(world, path);
   for (const char c : std::string("GET /metrics HTTP/1.1\r\n\r\n"))
