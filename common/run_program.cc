@@ -9,10 +9,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/child_process.h"
 #include "common/file_descriptor.h"
 #include "common/text.h"
 
@@ -25,58 +25,6 @@ using std::chrono::milliseconds;
 constexpr char kAlsoIn[] = ":/usr/sbin:/usr/local/sbin:/sbin";
 // How often one that has closed its output is looked at until it ends.
 constexpr milliseconds kLookAgain{5};
-
-Error Failed(const std::string& what) {
-  return Error{what + ": " + std::strerror(errno)};
-}
-
-struct Pipe {
-  FileDescriptor read, write;
-
-  bool Open() {
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0) return false;
-    read = FileDescriptor(ends[0]);
-    write = FileDescriptor(ends[1]);
-    return true;
-  }
-};
-
-class SpawnActions {
- public:
-  SpawnActions(const Pipe& out, const Pipe& err) {
-    posix_spawn_file_actions_init(&files_);
-    posix_spawn_file_actions_addopen(&files_, STDIN_FILENO, "/dev/null",
-                                     O_RDONLY, 0);
-    posix_spawn_file_actions_adddup2(&files_, out.write.get(), STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&files_, err.write.get(), STDERR_FILENO);
-    posix_spawn_file_actions_addclosefrom_np(&files_, STDERR_FILENO + 1);
-    posix_spawnattr_init(&attributes_);
-    sigset_t none, all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawnattr_setsigmask(&attributes_, &none);
-    posix_spawnattr_setsigdefault(&attributes_, &all);
-    // A group of its own, so that who kills it kills what it started.
-    posix_spawnattr_setpgroup(&attributes_, 0);
-    posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK |
-                                               POSIX_SPAWN_SETSIGDEF |
-                                               POSIX_SPAWN_SETPGROUP);
-  }
-  ~SpawnActions() {
-    posix_spawn_file_actions_destroy(&files_);
-    posix_spawnattr_destroy(&attributes_);
-  }
-  SpawnActions(const SpawnActions&) = delete;
-  SpawnActions& operator=(const SpawnActions&) = delete;
-
-  const posix_spawn_file_actions_t* files() const { return &files_; }
-  const posix_spawnattr_t* attributes() const { return &attributes_; }
-
- private:
-  posix_spawn_file_actions_t files_;
-  posix_spawnattr_t attributes_;
-};
 
 class Child {
  public:
@@ -132,22 +80,18 @@ Result<ProgramOutput> RunProgram(const std::vector<std::string>& words,
   const std::string& name = words.front();
   const auto path = ProgramPath(name);
   if (!path) return Error{"there is no program " + name};
-  Pipe out, err;
-  if (!out.Open() || !err.Open()) return Failed("cannot run " + name);
-  std::vector<std::string> copies = words;
-  std::vector<char*> arguments;
-  for (std::string& word : copies) arguments.push_back(word.data());
-  arguments.push_back(nullptr);
-  pid_t pid = -1;
-  {
-    const SpawnActions actions(out, err);
-    errno = posix_spawn(&pid, path->c_str(), actions.files(),
-                        actions.attributes(), arguments.data(), environ);
-    if (errno != 0) return Failed("cannot run " + name);
-  }
-  Child child(pid);
-  out.write = FileDescriptor();
-  err.write = FileDescriptor();
+  const FileDescriptor nothing(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  if (!nothing) return Error{std::string("/dev/null: ") + std::strerror(errno)};
+  auto out = MakePipe();
+  if (!out) return out.error();
+  auto err = MakePipe();
+  if (!err) return err.error();
+  const auto pid = StartChild(
+      *path, words, {nothing.get(), out->write.get(), err->write.get()});
+  if (!pid) return pid.error();
+  Child child(*pid);
+  out->write = FileDescriptor();
+  err->write = FileDescriptor();
   ProgramOutput output;
   const auto deadline = Clock::now() + limits.patience;
   for (std::optional<int> status;;) {
@@ -160,12 +104,12 @@ Result<ProgramOutput> RunProgram(const std::vector<std::string>& words,
                    std::to_string(limits.patience.count() / 1000) +
                    " s, and was killed"};
     std::array<pollfd, 2> ends = {
-        {{out.read.get(), POLLIN, 0}, {err.read.get(), POLLIN, 0}}};
+        {{out->read.get(), POLLIN, 0}, {err->read.get(), POLLIN, 0}}};
     const auto wait = std::clamp(left, milliseconds(0), kLookAgain);
     const int ready = poll(ends.data(), ends.size(),
                            status ? 0 : static_cast<int>(wait.count()));
-    if (ends[0].revents) ReadSome(out.read, output.out);
-    if (ends[1].revents) ReadSome(err.read, output.err);
+    if (ends[0].revents) ReadSome(out->read, output.out);
+    if (ends[1].revents) ReadSome(err->read, output.err);
     if (std::max(output.out.size(), output.err.size()) > limits.output_bytes)
       return Error{name + " said more than " +
                    std::to_string(limits.output_bytes) + " bytes"};

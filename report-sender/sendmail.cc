@@ -5,11 +5,9 @@
 #include <cstring>
 #include <memory>
 #include <utility>
-#include <vector>
 
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -22,6 +20,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <sysexits.h>
 
+#include "common/child_process.h"
 #include "common/file_descriptor.h"
 #include "common/result.h"
 #include "common/text.h"
@@ -44,17 +43,7 @@ struct Child {
 };
 
 Error Failed(const std::string& what, int error) {
-  return Error{"cannot run " + what + ": " + std::strerror(error)};
-}
-
-struct Pipe {
-  FileDescriptor read, write;
-};
-
-Result<Pipe> MakePipe() {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return Failed("pipe", errno);
-  return Pipe{FileDescriptor(ends[0]), FileDescriptor(ends[1])};
+  return Error{"cannot send: " + what + ": " + std::strerror(error)};
 }
 
 // The mail as a file, to be read from its beginning. Not a pipe: whatever
@@ -71,66 +60,18 @@ Result<FileDescriptor> FileOf(std::string_view mail) {
   return file;
 }
 
-class SpawnActions {
- public:
-  SpawnActions() {
-    posix_spawn_file_actions_init(&files_);
-    posix_spawnattr_init(&attributes_);
-  }
-  ~SpawnActions() {
-    posix_spawn_file_actions_destroy(&files_);
-    posix_spawnattr_destroy(&attributes_);
-  }
-  SpawnActions(const SpawnActions&) = delete;
-  SpawnActions& operator=(const SpawnActions&) = delete;
-
-  void Set(const FileDescriptor& input, const Pipe& output) {
-    posix_spawn_file_actions_adddup2(&files_, input.get(), STDIN_FILENO);
-    posix_spawn_file_actions_adddup2(&files_, output.write.get(),
-                                     STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&files_, output.write.get(),
-                                     STDERR_FILENO);
-    // Neither the library's sockets nor anybody else's.
-    posix_spawn_file_actions_addclosefrom_np(&files_, STDERR_FILENO + 1);
-    // Not those that a loop with signals of its own blocks or ignores.
-    sigset_t none, all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawnattr_setsigmask(&attributes_, &none);
-    posix_spawnattr_setsigdefault(&attributes_, &all);
-    // A group of its own, so that who kills it kills what it started.
-    posix_spawnattr_setpgroup(&attributes_, 0);
-    posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK |
-                                               POSIX_SPAWN_SETSIGDEF |
-                                               POSIX_SPAWN_SETPGROUP);
-  }
-  const posix_spawn_file_actions_t* files() const { return &files_; }
-  const posix_spawnattr_t* attributes() const { return &attributes_; }
-
- private:
-  posix_spawn_file_actions_t files_;
-  posix_spawnattr_t attributes_;
-};
-
 Result<Child> Start(const SendmailCall& call) {
   const auto input = FileOf(call.mail);
   if (!input) return input.error();
   auto output = MakePipe();
   if (!output) return output.error();
-  SpawnActions actions;
-  actions.Set(*input, *output);
-  std::vector<std::string> words = {call.program, "-i", "-f",
-                                    call.sender,  "--", call.recipient};
-  std::vector<char*> arguments;
-  for (std::string& word : words) arguments.push_back(word.data());
-  arguments.push_back(nullptr);
+  const auto pid =
+      StartChild(call.program,
+                 {call.program, "-i", "-f", call.sender, "--", call.recipient},
+                 {input->get(), output->write.get(), output->write.get()});
+  if (!pid) return Error{pid.error().message + "; check report.sendmail"};
   Child child;
-  const int error =
-      posix_spawn(&child.pid, call.program.c_str(), actions.files(),
-                  actions.attributes(), arguments.data(), environ);
-  if (error != 0)
-    return Error{"cannot run " + call.program + ": " + std::strerror(error) +
-                 "; check report.sendmail"};
+  child.pid = *pid;
   // (No wrapper in Debian 12's C library.)
   child.ended =
       FileDescriptor(static_cast<int>(syscall(SYS_pidfd_open, child.pid, 0)));
