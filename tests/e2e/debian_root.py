@@ -6,6 +6,7 @@ proxies and keyrings of this machine's apt, in $XDG_CACHE_HOME/postern-roots (or
 started; who uses one mounts it read-only, or something over it.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -25,6 +26,7 @@ KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.gpg",
 APT_OPTIONS = re.compile(r"Acquire::(https?|ftp|Retries|ForceIPv[46]|"
                          r"Check-Valid-Until|Check-Date)\b")
 LEFT_OUT = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*")
+_held = {}  # roots in use by this process, and their locked descriptors
 # What mmdebstrap leaves that is only of this machine.
 TIDY = (r'rm -f "$1"/var/cache/apt/*.bin',
         'rm -f "$1"/etc/apt/apt.conf.d/99mmdebstrap',
@@ -58,29 +60,61 @@ class Recipe:
 
 def cached(recipe):
     """The root, or None where it has not been made."""
-    return recipe.path() if recipe.path().is_dir() else None
+    with one_at_a_time():
+        return hold(recipe)
 
 
 def make(recipe, say=print, **variables):
     """The root, made where it is missing; only one process makes it."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with open(CACHE / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if cached(recipe):
-            return recipe.path()
+    with one_at_a_time():
+        found = hold(recipe)
+        if found:
+            return found
         check_machine()
         # Those of older recipes, and of those that were killed.
-        for left in (*CACHE.glob(f"{recipe.name}-*"),
-                     *CACHE.glob("unfinished-*")):
-            shutil.rmtree(left)
+        remove_unused(f"{recipe.name}-*")
+        remove_unused("unfinished-*")
         say(f"making {recipe.path()} ({recipe.release}): once, a minute or two")
         bootstrap(recipe, say, variables)
-    return recipe.path()
+        return hold(recipe)
 
 
 def remove(recipe):
-    for path in CACHE.glob(f"{recipe.name}-*"):
-        shutil.rmtree(path)
+    with one_at_a_time():
+        remove_unused(f"{recipe.name}-*")
+
+
+@contextlib.contextmanager
+def one_at_a_time():
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def hold(recipe):
+    """The root if there is one; nobody removes it until this process ends, or
+    the program that it has become (namespaces are entered by exec)."""
+    if not recipe.path().is_dir():
+        return None
+    if recipe.path() not in _held:
+        _held[recipe.path()] = os.open(recipe.path(), os.O_RDONLY)
+        os.set_inheritable(_held[recipe.path()], True)
+        fcntl.flock(_held[recipe.path()], fcntl.LOCK_SH)
+    return recipe.path()
+
+
+def remove_unused(pattern):
+    """Those that no other process holds, such as one of another checkout."""
+    for path in CACHE.glob(pattern):
+        folder = os.open(path, os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path)
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(folder)
 
 
 def check_machine():
