@@ -42,6 +42,17 @@ std::string ListenAddress::ToString() const {
   return "inet:" + Bracketed(address) + ":" + std::to_string(port);
 }
 
+ListenAddress ListenAddress::Asked() const {
+  ListenAddress asked = *this;
+  const auto& bytes = address.bytes;
+  const bool is_any =
+      !is_unix() &&
+      std::all_of(bytes.begin(), bytes.end(), [](uint8_t b) { return b == 0; });
+  if (is_any)
+    asked.address = *IpAddress::Parse(address.v6 ? "::1" : "127.0.0.1");
+  return asked;
+}
+
 std::optional<AddressAndPort> AddressAndPort::Parse(std::string_view text,
                                                     uint16_t default_port) {
   std::string_view host = text;

@@ -22,17 +22,6 @@ namespace asio = boost::asio;
 // net.core.somaxconn, by default the same).
 constexpr int kBacklog = 4096;
 
-Listener::Acceptor::endpoint_type EndpointOf(const ListenAddress& listen) {
-  if (listen.is_unix())
-    return asio::local::stream_protocol::endpoint(listen.unix_path);
-  if (listen.address.v6)
-    return asio::ip::tcp::endpoint(asio::ip::address_v6(listen.address.bytes),
-                                   listen.port);
-  asio::ip::address_v4::bytes_type v4;
-  std::copy_n(listen.address.bytes.begin(), v4.size(), v4.begin());
-  return asio::ip::tcp::endpoint(asio::ip::address_v4(v4), listen.port);
-}
-
 int SocketOption(int fd, int option) {
   int value = -1;
   socklen_t size = sizeof value;
@@ -71,6 +60,18 @@ std::optional<ListenAddress> AddressOf(int fd) {
 }
 
 }  // namespace
+
+asio::generic::stream_protocol::endpoint EndpointOf(
+    const ListenAddress& listen) {
+  if (listen.is_unix())
+    return asio::local::stream_protocol::endpoint(listen.unix_path);
+  if (listen.address.v6)
+    return asio::ip::tcp::endpoint(asio::ip::address_v6(listen.address.bytes),
+                                   listen.port);
+  asio::ip::address_v4::bytes_type v4;
+  std::copy_n(listen.address.bytes.begin(), v4.size(), v4.begin());
+  return asio::ip::tcp::endpoint(asio::ip::address_v4(v4), listen.port);
+}
 
 Result<Listener> Listener::Open(asio::io_context& loop,
                                 const ListenAddress& address,

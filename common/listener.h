@@ -15,6 +15,11 @@
 
 namespace postern {
 
+// As the kernel takes it, to listen there or to connect to it.
+// REQUIRES: a unix path fits (ListenAddress::Parse sees to it).
+boost::asio::generic::stream_protocol::endpoint EndpointOf(
+    const ListenAddress& address);
+
 // A listening socket; a unix socket's file goes with it (SocketFile).
 class Listener {
  public:

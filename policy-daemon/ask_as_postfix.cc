@@ -7,16 +7,15 @@
 
 #include <fcntl.h>
 #include <grp.h>
-#include <netinet/in.h>
 #include <pwd.h>
 #include <signal.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/file_descriptor.h"
 #include "common/listen_address.h"
+#include "common/listener.h"
 #include "common/text.h"
 
 namespace postern {
@@ -35,41 +34,6 @@ struct Outcome {
   int stage = kAsking;
   int error = 0;
 };
-
-struct Address {
-  sockaddr_storage storage{};
-  socklen_t length = 0;
-};
-
-Address ToSockaddr(const std::string& socket) {
-  Address address;
-  if (socket.starts_with("unix:")) {
-    sockaddr_un to{};
-    to.sun_family = AF_UNIX;
-    socket.copy(to.sun_path, sizeof to.sun_path - 1, 5);
-    std::memcpy(&address.storage, &to, sizeof to);
-    address.length = sizeof to;
-    return address;
-  }
-  const auto listen = ListenAddress::Parse(socket);
-  if (!listen) return address;
-  if (listen->address.v6) {
-    sockaddr_in6 to{};
-    to.sin6_family = AF_INET6;
-    to.sin6_port = htons(listen->port);
-    std::memcpy(&to.sin6_addr, listen->address.bytes.data(), 16);
-    std::memcpy(&address.storage, &to, sizeof to);
-    address.length = sizeof to;
-  } else {
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_port = htons(listen->port);
-    std::memcpy(&to.sin_addr, listen->address.bytes.data(), 4);
-    std::memcpy(&address.storage, &to, sizeof to);
-    address.length = sizeof to;
-  }
-  return address;
-}
 
 // A reply of socketmap_table(5), or the beginning of one?
 enum class Netstring { kWhole, kPart, kNone };
@@ -121,12 +85,13 @@ Outcome Ask(const PostfixQuestion& question, const passwd* account) {
   if (chdir(queue) != 0 || (question.chrooted && chroot(queue) != 0))
     return failed(kEntering);
   if (account && setuid(account->pw_uid) != 0) return failed(kBecoming);
-  const Address address = ToSockaddr(question.socket);
+  const auto address = ListenAddress::Parse(question.socket);
+  if (!address) return {kConnecting, EINVAL};
+  const auto endpoint = EndpointOf(*address);
   const FileDescriptor fd(
-      socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!fd ||
-      connect(fd.get(), reinterpret_cast<const sockaddr*>(&address.storage),
-              address.length) != 0)
+      socket(endpoint.data()->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd || connect(fd.get(), endpoint.data(),
+                     static_cast<socklen_t>(endpoint.size())) != 0)
     return failed(kConnecting);
   const std::string words = question.map + " " + kKey;
   const std::string request = std::to_string(words.size()) + ":" + words + ",";

@@ -47,7 +47,7 @@ std::string PathForPostfix(const std::string& path,
 
 std::string NameForPostfix(const ListenAddress& socket,
                            const PostfixSettings& postfix) {
-  if (!socket.is_unix()) return socket.ToString();
+  if (!socket.is_unix()) return socket.Asked().ToString();
   return "unix:" + PathForPostfix(socket.unix_path, postfix);
 }
 
@@ -108,7 +108,7 @@ bool OurEntries::IsOneOf(const std::vector<ListenAddress>& sockets,
   const std::string queue = postfix_.queue_directory();
   return std::any_of(
       sockets.begin(), sockets.end(), [&](const ListenAddress& socket) {
-        if (!is_unix) return address && socket == *address;
+        if (!is_unix) return address && socket.Asked() == address->Asked();
         // In a chroot, what begins with a slash begins there.
         return socket.unix_path == path || socket.unix_path == queue + path ||
                socket.unix_path == queue + "/" + path;

@@ -73,5 +73,15 @@ TEST(AddressAndPort, RefusesTheRest) {
     EXPECT_FALSE(AddressAndPort::Parse(in, 53)) << in;
 }
 
+TEST(ListenAddress, AllAddressesAreAskedAtTheLoopbacks) {
+  const std::vector<std::pair<const char*, const char*>> cases = {
+      {"inet:0.0.0.0:8461", "inet:127.0.0.1:8461"},
+      {"inet:[::]:8461", "inet:[::1]:8461"},
+      {"inet:192.0.2.1:8461", "inet:192.0.2.1:8461"},
+      {"unix:/run/policy.sock", "unix:/run/policy.sock"}};
+  for (const auto& [listens, asked] : cases)
+    EXPECT_EQ(ListenAddress::Parse(listens)->Asked().ToString(), asked);
+}
+
 }  // namespace
 }  // namespace postern

@@ -125,6 +125,7 @@ TEST(PlanWiring, NamesTheSocketAsPostfixSeesIt) {
   };
   EXPECT_EQ(map(kInQueue), kOurs);
   EXPECT_EQ(map("inet:127.0.0.1:8461"), "socketmap:inet:127.0.0.1:8461:policy");
+  EXPECT_EQ(map("inet:0.0.0.0:8461"), "socketmap:inet:127.0.0.1:8461:policy");
   EXPECT_EQ(map("unix:/run/postern/policy.sock"),
             "socketmap:unix:/run/postern/policy.sock:policy");
   EXPECT_EQ(map("unix:/var/spool/postfixes/p"),
@@ -400,6 +401,18 @@ TEST(PlanWiring, TheLogIsForAnOlderPostfix) {
   EXPECT_FALSE(Has(Plan(Ready("3.7.11"), ReadingLog()).notes, "maillog"));
   EXPECT_TRUE(Has(Plan(Ready("3.10.1"), ReadingLog()).warnings,
                   "take tlsrpt.maillog out"));
+}
+
+TEST(PlanWiring, ASocketOfAllAddressesIsKnownInAMap) {
+  for (const char* map : {"socketmap:inet:127.0.0.1:8461:policy",
+                          "socketmap:inet:0.0.0.0:8461:policy"}) {
+    PostfixFixture postfix = Ready("3.7.11");
+    postfix.Chroot("n");
+    postfix.Set(kMaps, map);
+    EXPECT_EQ(Planned(Plan(postfix, Listening("inet:0.0.0.0:8461")), kMaps),
+              "(as it is)")
+        << map;
+  }
 }
 
 TEST(PlanWiring, TheLogNeedsToKnowWhoAsks) {
