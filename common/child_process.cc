@@ -62,10 +62,12 @@ Result<pid_t> StartChild(const std::string& path,
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
+  signal(SIGCHLD, SIG_DFL);
   const SpawnActions actions(streams);
   pid_t pid = -1;
-  const int error = posix_spawn(&pid, path.c_str(), actions.files(),
-                                actions.attributes(), arguments.data(), environ);
+  const int error =
+      posix_spawn(&pid, path.c_str(), actions.files(), actions.attributes(),
+                  arguments.data(), environ);
   if (error != 0)
     return Error{"cannot run " + path + ": " + std::strerror(error)};
   return pid;

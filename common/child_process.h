@@ -25,8 +25,10 @@ struct ChildStreams {
   int input = -1, output = -1, error = -1;
 };
 
-// Its process id; the caller waits for it. An Error: "cannot run PATH: why".
-// REQUIRES: !words.empty(); words[0] is what the program is told it is called.
+// Its process id; the caller waits for it (an inherited SIG_IGN of SIGCHLD, by
+// which nobody learns how a child ended, is undone). An Error: "cannot run
+// PATH: why". REQUIRES: !words.empty(); words[0] is what the program is told it
+// is called.
 Result<pid_t> StartChild(const std::string& path,
                          std::vector<std::string> words,
                          const ChildStreams& streams);

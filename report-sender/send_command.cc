@@ -211,7 +211,6 @@ Result<Request> RequestOf(const CommandLine& line) {
 
 int SendReports(const CommandLine& line) {
   signal(SIGPIPE, SIG_IGN);
-  signal(SIGCHLD, SIG_DFL);  // else nobody knows how sendmail ended
   auto request = RequestOf(line);
   if (!request) return Complain(request.error().message, kUsage);
   auto configuration = LoadReportConfiguration(line.options, HostName());
