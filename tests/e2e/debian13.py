@@ -34,7 +34,8 @@ def main():
     parser.add_argument("--remove", action="store_true")
     options = parser.parse_args()
     if options.remove:
-        debian_root.remove(RECIPE)
+        for path in debian_root.remove(RECIPE):
+            sys.exit(f"in use, and stays: {path}")
         return
     try:
         print(debian_root.make(RECIPE, lambda text: print(

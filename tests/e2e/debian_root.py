@@ -6,7 +6,6 @@ proxies and keyrings of this machine's apt, in $XDG_CACHE_HOME/postern-roots (or
 started; who uses one mounts it read-only, or something over it.
 """
 
-import contextlib
 import fcntl
 import hashlib
 import os
@@ -59,62 +58,59 @@ class Recipe:
 
 
 def cached(recipe):
-    """The root, or None where it has not been made."""
-    with one_at_a_time():
-        return hold(recipe)
+    """The root, or None where it has not been made. Nobody removes it until
+    this process ends, or the program that it has become (namespaces are entered
+    by exec)."""
+    path = recipe.path()
+    if path in _held:
+        return path
+    try:
+        folder = os.open(path, os.O_DIRECTORY)
+    except FileNotFoundError:
+        return None
+    fcntl.flock(folder, fcntl.LOCK_SH)
+    if not path.is_dir():  # removed meanwhile
+        os.close(folder)
+        return None
+    os.set_inheritable(folder, True)
+    _held[path] = folder
+    return path
 
 
 def make(recipe, say=print, **variables):
     """The root, made where it is missing; only one process makes it."""
-    with one_at_a_time():
-        found = hold(recipe)
-        if found:
-            return found
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if cached(recipe):
+            return recipe.path()
         check_machine()
         # Those of older recipes, and of those that were killed.
         remove_unused(f"{recipe.name}-*")
         remove_unused("unfinished-*")
         say(f"making {recipe.path()} ({recipe.release}): once, a minute or two")
         bootstrap(recipe, say, variables)
-        return hold(recipe)
+        return cached(recipe)
 
 
 def remove(recipe):
-    with one_at_a_time():
-        remove_unused(f"{recipe.name}-*")
-
-
-@contextlib.contextmanager
-def one_at_a_time():
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with open(CACHE / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def hold(recipe):
-    """The root if there is one; nobody removes it until this process ends, or
-    the program that it has become (namespaces are entered by exec)."""
-    if not recipe.path().is_dir():
-        return None
-    if recipe.path() not in _held:
-        _held[recipe.path()] = os.open(recipe.path(), os.O_RDONLY)
-        os.set_inheritable(_held[recipe.path()], True)
-        fcntl.flock(_held[recipe.path()], fcntl.LOCK_SH)
-    return recipe.path()
+    """Those of it, this one's and older; returns what is in use, and stays."""
+    return remove_unused(f"{recipe.name}-*")
 
 
 def remove_unused(pattern):
-    """Those that no other process holds, such as one of another checkout."""
+    """But what somebody holds, of another checkout, say: that is returned."""
+    in_use = []
     for path in CACHE.glob(pattern):
         folder = os.open(path, os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(path)
         except BlockingIOError:
-            pass
+            in_use.append(path)
         finally:
             os.close(folder)
+    return in_use
 
 
 def check_machine():
