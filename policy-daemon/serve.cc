@@ -70,7 +70,38 @@ std::vector<Listener>& PlaceOf(const InheritedSocket& inherited,
   return sockets.policy;
 }
 
-// Without them mail goes on as before; so no trouble with them is an Error.
+// Those of the configuration that are not there yet.
+Status OpenMissing(asio::io_context& loop,
+                   const std::vector<ListenAddress>& addresses,
+                   const SocketFile::Mode& mode,
+                   std::vector<Listener>& listeners) {
+  for (const ListenAddress& address : addresses) {
+    const auto has_it = [&](const Listener& one) {
+      return one.address() == address;
+    };
+    if (std::any_of(listeners.begin(), listeners.end(), has_it)) continue;
+    auto listener = Listener::Open(loop, address, mode);
+    if (!listener) return listener.error();
+    listeners.push_back(std::move(*listener));
+  }
+  return Done{};
+}
+
+// Of the rest, no trouble is an Error: without it mail goes on as before, and
+// without the daemon none does.
+void OpenOptional(asio::io_context& loop, const char* key,
+                  const std::optional<ListenAddress>& address,
+                  const SocketFile::Mode& mode,
+                  std::vector<Listener>& listeners) {
+  if (!address) return;
+  const Status opened = OpenMissing(loop, {*address}, mode, listeners);
+  if (!opened)
+    Log(LogLevel::kError, "not_listening",
+        {{"key", key},
+         {"reason", opened.error().message},
+         {"advice", "mend it and restart"}});
+}
+
 void OpenTlsrpt(const std::vector<ListenAddress>& addresses,
                 const SocketFile::Mode& mode,
                 std::vector<DatagramSocket>& sockets) {
@@ -127,29 +158,13 @@ Result<Sockets> OpenSockets(asio::io_context& loop, const Options& options) {
   const Options::Policy& policy = options.policy;
   const SocketFile::Mode mode{policy.socket_mode, policy.socket_group,
                               options.run.user};
-  const auto open = [&](const std::vector<ListenAddress>& addresses,
-                        std::vector<Listener>& listeners) -> Status {
-    for (const ListenAddress& address : addresses) {
-      const auto has_it = [&](const Listener& one) {
-        return one.address() == address;
-      };
-      if (std::any_of(listeners.begin(), listeners.end(), has_it)) continue;
-      auto listener = Listener::Open(loop, address, mode);
-      if (!listener) return listener.error();
-      listeners.push_back(std::move(*listener));
-    }
-    return Done{};
-  };
-  const auto listed = [](const std::optional<ListenAddress>& address) {
-    return address ? std::vector{*address} : std::vector<ListenAddress>();
-  };
-  for (const Status& opened :
-       {open(policy.listen, sockets.policy),
-        open(listed(policy.metrics_listen), sockets.metrics),
-        sockets.milter.empty()
-            ? open(listed(options.milter.listen), sockets.milter)
-            : Status(Done{})})
-    if (!opened) return opened.error();
+  const Status opened = OpenMissing(loop, policy.listen, mode, sockets.policy);
+  if (!opened) return opened.error();
+  OpenOptional(loop, "policy.metrics_listen", policy.metrics_listen, mode,
+               sockets.metrics);
+  if (sockets.milter.empty())
+    OpenOptional(loop, "milter.listen", options.milter.listen, mode,
+                 sockets.milter);
   OpenTlsrpt(options.tlsrpt.listen, mode, sockets.tlsrpt);
   return sockets;
 }

@@ -249,16 +249,22 @@ class Reporter {
   prometheus::Counter& close_failed_;
 };
 
-Result<std::vector<Listener>> OpenMetrics(asio::io_context& loop,
-                                          const Options& options) {
+// None where it cannot be: reports are sent all the same.
+std::vector<Listener> OpenMetrics(asio::io_context& loop,
+                                  const Options& options) {
   std::vector<Listener> listeners;
   if (!options.report.metrics_listen) return listeners;
   auto listener = Listener::Open(
       loop, *options.report.metrics_listen,
       SocketFile::Mode{options.policy.socket_mode, options.policy.socket_group,
                        options.run.user});
-  if (!listener) return listener.error();
-  listeners.push_back(std::move(*listener));
+  if (listener)
+    listeners.push_back(std::move(*listener));
+  else
+    Log(LogLevel::kError, "not_listening",
+        {{"key", "report.metrics_listen"},
+         {"reason", listener.error().message},
+         {"advice", "mend it and restart"}});
   return listeners;
 }
 
@@ -266,14 +272,12 @@ Result<std::vector<Listener>> OpenMetrics(asio::io_context& loop,
 
 int ServeReports(const CommandLine& line, int argc, const char* const* argv) {
   signal(SIGPIPE, SIG_IGN);
-  signal(SIGCHLD, SIG_DFL);  // else nobody knows how sendmail ended
   asio::io_context loop(1);
   const std::string host = HostName();
   // What needs root comes first: a key may be root's alone.
   auto configuration = LoadReportConfiguration(line.options, host);
   if (!configuration) return Fail(configuration.error());
   const auto metrics = OpenMetrics(loop, line.options);
-  if (!metrics) return Fail(metrics.error());
   if (const uint64_t files = RaiseOpenFiles(kFiles); files < kFiles)
     Log(LogLevel::kWarn, "few_open_files",
         {{"limit", files},
@@ -291,7 +295,7 @@ int ServeReports(const CommandLine& line, int argc, const char* const* argv) {
   auto engine = ReportEngine::Create(loop, *configuration, std::move(*queue));
   if (!engine) return Fail(engine.error());
   Reporter reporter(loop, **engine, host, argc, argv);
-  reporter.Start(*metrics);
+  reporter.Start(metrics);
   const Identity& identity = (*configuration)->identity;
   Log(LogLevel::kInfo, "ready",
       {{"config",

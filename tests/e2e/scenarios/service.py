@@ -75,6 +75,18 @@ def socket_activation(bench):
         assert path.exists(), "systemd's socket file was removed"
 
 
+def a_port_that_is_taken(bench):
+    """Without metrics and milter mail is answered all the same."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"inet:127.0.0.1:{taken.getsockname()[1]}"
+        with bench.daemon("taken", policy__metrics_listen=address,
+                          milter__listen=address) as daemon:
+            equal(ask(DANE), "OK dane-only", "reply")
+            for key in ("policy.metrics_listen", "milter.listen"):
+                found_in(f"event=not_listening key={key} reason=.*in use",
+                         daemon.text(), "the log")
+
+
 def unprivileged_user(bench):
     """run.user: everything is theirs, and goes on after kill -9."""
     account = pwd.getpwnam(USER)
@@ -139,4 +151,5 @@ def a_thousand_at_once(bench):
         equal(daemon.metric("postern_connections"), CROWD, "connections")
 
 
-SCENARIOS = [socket_activation, unprivileged_user, a_thousand_at_once]
+SCENARIOS = [socket_activation, a_port_that_is_taken, unprivileged_user,
+             a_thousand_at_once]
