@@ -38,12 +38,10 @@ void CheckCacheDirectory(const std::string& path,
                      "forgotten at every restart");
 }
 
-// Root reads everything; the daemon, and a reload of it, read as run.user.
-void CheckReadable(const CommandLine& line,
-                   std::vector<std::string>& warnings) {
+// The files that the configuration names, and by which key.
+std::vector<std::pair<const char*, std::string>> FilesOf(
+    const CommandLine& line) {
   const Options& options = line.options;
-  const std::string& user = options.run.user;
-  if (geteuid() != 0 || user.empty()) return;
   std::vector<std::pair<const char*, std::string>> files = {
       {"the configuration", line.config_file},
       {"policy.overrides", options.policy.overrides},
@@ -54,14 +52,34 @@ void CheckReadable(const CommandLine& line,
     files.emplace_back("tlsrpt.maillog", options.tlsrpt.maillog);
   for (const std::string& key : options.report.dkim_keys)
     files.emplace_back("report.dkim_key", key);
-  for (const auto& [name, path] : files) {
-    if (path.empty()) continue;
+  std::erase_if(files, [](const auto& file) { return file.second.empty(); });
+  return files;
+}
+
+// Root reads everything; the daemon, and a reload of it, read as run.user.
+void CheckReadable(const CommandLine& line,
+                   std::vector<std::string>& warnings) {
+  const std::string& user = line.options.run.user;
+  if (geteuid() != 0 || user.empty()) return;
+  for (const auto& [name, path] : FilesOf(line)) {
     const auto tried =
         RunProgram({"runuser", "-u", user, "--", "test", "-r", path});
     if (tried && tried->exit_status == 1)
       warnings.push_back(std::string(name) + ": " + user + " cannot read " +
                          path + ": the next start, or reload, would fail");
   }
+}
+
+// The units' ProtectHome= and PrivateTmp= (packaging/systemd).
+void NoteHidden(const CommandLine& line, std::vector<std::string>& notes) {
+  for (const auto& [name, path] : FilesOf(line))
+    for (const char* folder :
+         {"/home/", "/root/", "/run/user/", "/tmp/", "/var/tmp/"})
+      if (path.starts_with(folder))
+        notes.push_back(std::string(name) + ": " + path +
+                        " is not seen by the package's systemd units, which "
+                        "hide " +
+                        folder + "; keep it in /etc/postern");
 }
 
 // The plan for the Postfix that is here; without one, a warning.
@@ -104,6 +122,7 @@ int CheckConfig(const CommandLine& line) {
   WiringPlan plan = PlanForThis(postfix, line.options);
   CheckCacheDirectory(line.options.cache.directory, plan.warnings);
   CheckReadable(line, plan.warnings);
+  NoteHidden(line, plan.notes);
   if (line.options.dane.enabled)
     for (std::string& warning : ResolverWarnings(
              postfix ? *postfix : PostfixSettings(), line.options.dns))
