@@ -43,13 +43,12 @@ std::string ListenAddress::ToString() const {
 }
 
 ListenAddress ListenAddress::Asked() const {
-  ListenAddress asked = *this;
   const auto& bytes = address.bytes;
-  const bool is_any =
-      !is_unix() &&
-      std::all_of(bytes.begin(), bytes.end(), [](uint8_t b) { return b == 0; });
-  if (is_any)
-    asked.address = *IpAddress::Parse(address.v6 ? "::1" : "127.0.0.1");
+  const auto is_zero = [](uint8_t byte) { return byte == 0; };
+  if (is_unix() || !std::all_of(bytes.begin(), bytes.end(), is_zero))
+    return *this;
+  ListenAddress asked = *this;
+  asked.address = *IpAddress::Parse("127.0.0.1");
   return asked;
 }
 

@@ -19,7 +19,8 @@ struct ListenAddress {
   static std::optional<ListenAddress> Parse(std::string_view text);
   bool is_unix() const { return !unix_path.empty(); }
   std::string ToString() const;
-  // Where this machine's programs ask: all addresses' socket at the loopback's.
+  // Where this machine's programs ask: a socket of all addresses at the
+  // loopback's (one of IPv6 serves IPv4, too).
   ListenAddress Asked() const;
 
   friend bool operator==(const ListenAddress&, const ListenAddress&) = default;

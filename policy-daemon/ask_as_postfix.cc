@@ -4,9 +4,11 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 
 #include <fcntl.h>
 #include <grp.h>
+#include <netdb.h>
 #include <pwd.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -28,7 +30,14 @@ constexpr size_t kMaxReply = 100000;
 
 // How far the child came: its exit status. What is needed of it has an errno
 // in a pipe.
-enum Stage : int { kAnswered, kEntering, kBecoming, kConnecting, kAsking };
+enum Stage : int {
+  kAnswered,
+  kEntering,
+  kBecoming,
+  kResolving,
+  kConnecting,
+  kAsking
+};
 
 struct Outcome {
   int stage = kAsking;
@@ -75,6 +84,36 @@ bool HasAnswered(int fd, const std::string& request) {
   }
 }
 
+// None, and errno.
+FileDescriptor ConnectTo(const sockaddr* address, size_t size) {
+  FileDescriptor fd(socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (fd && connect(fd.get(), address, static_cast<socklen_t>(size)) == 0)
+    return fd;
+  return FileDescriptor();
+}
+
+// The addresses of "inet:HOST:PORT" that Postfix would try; null: none.
+using Addresses = std::unique_ptr<addrinfo, decltype(&freeaddrinfo)>;
+Addresses Resolve(std::string_view name, std::string_view protocols) {
+  name.remove_prefix(std::min(name.size(), std::string_view("inet:").size()));
+  const size_t colon = std::min(name.rfind(':'), name.size());
+  std::string host(name.substr(0, colon));
+  if (host.starts_with('[') && host.ends_with(']'))
+    host = host.substr(1, host.size() - 2);
+  const std::string port(name.substr(std::min(colon + 1, name.size())));
+  const bool all = protocols.find("all") != protocols.npos;
+  const bool v4 = all || protocols.find("ipv4") != protocols.npos;
+  const bool v6 = all || protocols.find("ipv6") != protocols.npos;
+  addrinfo hints{};
+  hints.ai_family = v4 == v6 ? AF_UNSPEC : v4 ? AF_INET : AF_INET6;
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (port.empty() || getaddrinfo(host.empty() ? nullptr : host.c_str(),
+                                  port.c_str(), &hints, &found) != 0)
+    found = nullptr;
+  return {found, freeaddrinfo};
+}
+
 // In the child, which is killed by its alarm when nobody answers.
 Outcome Ask(const PostfixQuestion& question, const passwd* account) {
   const auto failed = [](int stage) { return Outcome{stage, errno}; };
@@ -85,14 +124,18 @@ Outcome Ask(const PostfixQuestion& question, const passwd* account) {
   if (chdir(queue) != 0 || (question.chrooted && chroot(queue) != 0))
     return failed(kEntering);
   if (account && setuid(account->pw_uid) != 0) return failed(kBecoming);
-  const auto address = ListenAddress::Parse(question.socket);
-  if (!address) return {kConnecting, EINVAL};
-  const auto endpoint = EndpointOf(*address);
-  const FileDescriptor fd(
-      socket(endpoint.data()->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!fd || connect(fd.get(), endpoint.data(),
-                     static_cast<socklen_t>(endpoint.size())) != 0)
-    return failed(kConnecting);
+  FileDescriptor fd;
+  if (const auto unix = ListenAddress::Parse(question.socket);
+      unix && unix->is_unix()) {
+    const auto endpoint = EndpointOf(*unix);
+    fd = ConnectTo(endpoint.data(), endpoint.size());
+  } else {
+    const auto found = Resolve(question.socket, question.inet_protocols);
+    if (!found) return {kResolving, 0};
+    for (const addrinfo* one = found.get(); one && !fd; one = one->ai_next)
+      fd = ConnectTo(one->ai_addr, one->ai_addrlen);
+  }
+  if (!fd) return failed(kConnecting);
   const std::string words = question.map + " " + kKey;
   const std::string request = std::to_string(words.size()) + ":" + words + ",";
   errno = 0;
@@ -111,6 +154,9 @@ std::string AdviceFor(const Outcome& outcome, const PostfixQuestion& question) {
       return "cannot go to " + question.queue_directory;
     case kBecoming:
       return "cannot become " + question.user + " (start as root)";
+    case kResolving:
+      return "smtp(8) finds no address of " + question.socket +
+             " (inet_protocols = " + question.inet_protocols + ")";
     case kConnecting:
       if (question.chrooted && question.socket.starts_with("unix:/"))
         return "smtp(8) runs chrooted in " + question.queue_directory +

@@ -17,6 +17,7 @@ struct PostfixQuestion {
   std::string map;      // "policy"
   bool is_ours = true;  // what is wrong comes with advice about our daemon
   std::string queue_directory;
+  std::string inet_protocols = "all";  // as in main.cf
   std::string user;  // Postfix's mail_owner; "": stay as we are
   bool chrooted = false;
   std::chrono::seconds patience{10};

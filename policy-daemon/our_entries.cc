@@ -120,12 +120,28 @@ bool OurEntries::IsOurMap(std::string_view entry) const {
   return socketmap && IsOneOf(policy_sockets_, socketmap->socket);
 }
 
+bool OurEntries::MayBeOurMap(std::string_view entry) const {
+  if (IsOurMap(entry)) return true;
+  const auto socketmap = Socketmap::Parse(entry);
+  if (!socketmap || socketmap->socket.starts_with(kUnix)) return false;
+  const std::string_view name = socketmap->socket;
+  const std::string port(name.substr(std::min(name.rfind(':'), name.size())));
+  const bool is_address = ListenAddress::Parse(name).has_value();
+  return std::any_of(policy_sockets_.begin(), policy_sockets_.end(),
+                     [&](const ListenAddress& socket) {
+                       const bool is_any = !(socket.Asked() == socket);
+                       return !socket.is_unix() && (is_any || !is_address) &&
+                              ":" + std::to_string(socket.port) == port;
+                     });
+}
+
 bool OurEntries::AsksUs(std::string_view text) const {
   for (;;) {
     const size_t at = text.find(kSocketmap);
     if (at == text.npos) return false;
     text.remove_prefix(at);
-    if (IsOurMap(text.substr(0, text.find_first_of(", \t\r\n{}")))) return true;
+    if (MayBeOurMap(text.substr(0, text.find_first_of(", \t\r\n{}"))))
+      return true;
     text.remove_prefix(kSocketmap.size());
   }
 }

@@ -56,7 +56,9 @@ class OurEntries {
 
   // Of smtp_tls_policy_maps: "socketmap:" of one of our sockets.
   bool IsOurMap(std::string_view entry) const;
-  // Is such an entry somewhere in a text, also within "unionmap:{...}"?
+  // Is such an entry somewhere in a text, also within "unionmap:{...}"? One
+  // that may be ours counts, too: a host's name, or any address where ours is a
+  // socket of all addresses, with our port.
   bool AsksUs(std::string_view text) const;
   // Does smtp(8) come to a socket of ours by that entry? In a chroot, what
   // begins with a slash begins there.
@@ -74,6 +76,7 @@ class OurEntries {
 
  private:
   bool IsRecorded(std::string_view entry) const;
+  bool MayBeOurMap(std::string_view entry) const;
   bool IsOneOf(const std::vector<ListenAddress>& sockets,
                std::string_view name) const;
 

@@ -153,6 +153,7 @@ class SetupCommand {
     question.map = map;
     question.is_ours = is_ours;
     question.queue_directory = postfix_.queue_directory();
+    question.inet_protocols = postfix_.Effective("inet_protocols");
     // Who only looks may not do as Postfix does.
     if (geteuid() == 0) {
       question.chrooted = postfix_.smtp_is_chrooted();

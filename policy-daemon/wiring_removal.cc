@@ -13,6 +13,7 @@ constexpr char kPolicyMaps[] = "smtp_tls_policy_maps";
 constexpr char kLmtpPolicyMaps[] = "lmtp_tls_policy_maps";
 constexpr char kLevel[] = "smtp_tls_security_level";
 constexpr char kMilters[] = "smtpd_milters";
+constexpr char kOtherMilters[] = "non_smtpd_milters";
 constexpr char kTransportMaps[] = "sender_dependent_default_transport_maps";
 constexpr char kReuse[] = "smtp_tls_connection_reuse";
 constexpr char kTlsproxy[] = "tlsproxy/unix";
@@ -30,6 +31,15 @@ Change Setting(Change::File file, const std::string& name) {
   return change;
 }
 
+// By milter_default_action, mail is refused while nobody answers; unless the
+// entry says what to do then, as that of setup does.
+bool NeedsOurMilter(std::string_view milters, const OurEntries& ours) {
+  return HasEntry(milters, [&](std::string_view entry) {
+    return ours.IsOurMilter(entry) &&
+           entry.find("default_action=accept") == entry.npos;
+  });
+}
+
 std::vector<std::string> PlacesThatAsk(const PostfixSettings& postfix,
                                        const OurEntries& ours) {
   std::vector<std::string> places;
@@ -38,12 +48,19 @@ std::vector<std::string> PlacesThatAsk(const PostfixSettings& postfix,
       places.push_back(std::string(name) +
                        " still asks postern-policy; take it out, also where "
                        "another parameter names it, or all mail waits");
+  for (const char* name : {kMilters, kOtherMilters})
+    if (NeedsOurMilter(postfix.Effective(name), ours))
+      places.push_back(std::string(name) +
+                       " still names postern-policy; take it out, also where "
+                       "another parameter names it, or mail is refused");
   for (const PostfixService& service : postfix.services)
-    for (const auto& [name, value] : service.overrides)
-      if (ours.AsksUs(value))
+    for (const auto& [name, value] : service.overrides) {
+      const bool is_milters = name == kMilters || name == kOtherMilters;
+      if (is_milters ? NeedsOurMilter(value, ours) : ours.AsksUs(value))
         places.push_back("master.cf: " + service.name +
                          " still asks postern-policy by a " + name +
                          " of its own; take it out, or its mail waits");
+    }
   return places;
 }
 

@@ -34,8 +34,8 @@ RemovalPlan PlanRemoval(const PostfixSettings& postfix, const Options& options,
                         const std::optional<WiringRecord>& record,
                         const AskEntry& ask);
 
-// Where Postfix asks us for policies: as long as it does and nobody answers,
-// mail waits. A line each.
+// Where Postfix asks us, for policies or as a milter: as long as it does and
+// nobody answers, mail waits or is refused. A line each.
 std::vector<std::string> WhatAsksUs(const PostfixSettings& postfix,
                                     const Options& options,
                                     const std::optional<WiringRecord>& record);

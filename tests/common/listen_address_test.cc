@@ -1,5 +1,8 @@
 #include "common/listen_address.h"
 
+#include <utility>
+#include <vector>
+
 #include <gtest/gtest.h>
 
 namespace postern {
@@ -76,7 +79,8 @@ TEST(AddressAndPort, RefusesTheRest) {
 TEST(ListenAddress, AllAddressesAreAskedAtTheLoopbacks) {
   const std::vector<std::pair<const char*, const char*>> cases = {
       {"inet:0.0.0.0:8461", "inet:127.0.0.1:8461"},
-      {"inet:[::]:8461", "inet:[::1]:8461"},
+      {"inet:[::]:8461", "inet:127.0.0.1:8461"},
+      {"inet:[::1]:8461", "inet:[::1]:8461"},
       {"inet:192.0.2.1:8461", "inet:192.0.2.1:8461"},
       {"unix:/run/policy.sock", "unix:/run/policy.sock"}};
   for (const auto& [listens, asked] : cases)

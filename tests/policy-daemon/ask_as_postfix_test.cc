@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -94,6 +95,44 @@ TEST(AskAsPostfix, NobodyListens) {
   EXPECT_EQ(answered.error().message,
             "nobody listens at unix:postern-nobody/socket [No such file or "
             "directory]");
+}
+
+// Where nobody listens.
+std::string ClosedPort() {
+  const FileDescriptor held(socket(AF_INET, SOCK_STREAM, 0));
+  sockaddr_in name{};
+  name.sin_family = AF_INET;
+  name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof name;
+  EXPECT_EQ(bind(held.get(), reinterpret_cast<sockaddr*>(&name), size), 0);
+  EXPECT_EQ(getsockname(held.get(), reinterpret_cast<sockaddr*>(&name), &size),
+            0);
+  return std::to_string(ntohs(name.sin_port));
+}
+
+TEST(AskAsPostfix, TakesTheAddressesThatPostfixWould) {
+  const std::string port = ClosedPort();
+  struct Case {
+    const char *host, *protocols, *answer;
+  };
+  const std::vector<Case> cases = {
+      {"127.0.0.1", "all", "nobody listens"},
+      {"127.0.0.1", "ipv4", "nobody listens"},
+      {"127.0.0.1", "ipv4, ipv6", "nobody listens"},
+      {"", "ipv4", "nobody listens"},
+      {"localhost", "ipv4", "nobody listens"},
+      {"127.0.0.1", "ipv6", "smtp(8) finds no address"},
+      {"[::1]", "ipv4", "smtp(8) finds no address"}};
+  for (const auto& [host, protocols, answer] : cases) {
+    PostfixQuestion question;
+    question.socket = std::string("inet:") + host + ":" + port;
+    question.queue_directory = testing::TempDir();
+    question.inet_protocols = protocols;
+    const Status answered = AskAsPostfix(question);
+    ASSERT_FALSE(answered) << host;
+    EXPECT_TRUE(answered.error().message.starts_with(answer))
+        << host << " " << protocols << ": " << answered.error().message;
+  }
 }
 
 // Which the chroot hides, whoever runs.

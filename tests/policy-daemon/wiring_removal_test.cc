@@ -352,6 +352,56 @@ TEST(WhatAsksUs, IsFoundWhereverItStands) {
   EXPECT_EQ(places(other), (Strings{}));
 }
 
+// Stopping once too often costs less than all mail that waits.
+TEST(WhatAsksUs, AnotherNameOfOurPortCounts) {
+  struct Case {
+    const char *listens, *map;
+    bool counts;
+  };
+  const std::vector<Case> cases = {
+      {"inet:127.0.0.1:8461", "inet:127.0.0.1:8461", true},
+      {"inet:0.0.0.0:8461", "inet:192.0.2.1:8461", true},
+      {"inet:[::]:8461", "inet:127.0.0.1:8461", true},
+      {"inet:[::]:8461", "inet:[2001:db8::1]:8461", true},
+      {"inet:192.0.2.1:8461", "inet:mx.example.org:8461", true},
+      {"inet:192.0.2.1:8461", "inet::8461", true},
+      {"inet:192.0.2.1:8461", "inet:127.0.0.1:8461", false},
+      {"inet:0.0.0.0:8461", "inet:192.0.2.1:461", false},
+      {"inet:0.0.0.0:8461", "inet:192.0.2.1:8642", false}};
+  for (const auto& [listens, map, counts] : cases) {
+    PostfixFixture postfix = Fresh("3.7.11");
+    postfix.Set(kMaps, std::string("socketmap:") + map + ":policy");
+    EXPECT_EQ(!WhatAsksUs(postfix.settings, Listening(listens), {}).empty(),
+              counts)
+        << listens << " " << map;
+  }
+}
+
+TEST(WhatAsksUs, AMilterCountsUnlessMailGoesOnWithoutIt) {
+  const std::vector<std::pair<const char*, bool>> cases = {
+      {"unix:postern/milter.sock", true},
+      {"inet:127.0.0.1:8891, { unix:postern/milter.sock }", true},
+      {"{ unix:postern/milter.sock, default_action=accept }", false},
+      {"inet:127.0.0.1:8891", false}};
+  for (const auto& [milters, counts] : cases) {
+    for (const char* name : {"smtpd_milters", "non_smtpd_milters"}) {
+      PostfixFixture postfix = Fresh("3.7.11");
+      postfix.settings.effective[name] = milters;
+      EXPECT_EQ(Has(WhatAsksUs(postfix.settings, Everything(), {}),
+                    std::string(name) + " still names"),
+                counts)
+          << milters;
+    }
+    PostfixFixture postfix = Fresh("3.7.11");
+    postfix.AddService("submission inet n - y - - smtpd",
+                       "smtpd_milters = " + std::string(milters));
+    EXPECT_EQ(Has(WhatAsksUs(postfix.settings, Everything(), {}),
+                  "submission/inet still asks"),
+              counts)
+        << milters;
+  }
+}
+
 TEST(PlanRemoval, WarnsOfWhatWouldStillAskUs) {
   PostfixFixture postfix = Ready("3.7.11");
   EXPECT_EQ(Remove(postfix, Listening(kInQueue), {}).warnings, (Strings{}));

@@ -1,6 +1,8 @@
 // GET /metrics over a real socket, and what else people send there.
 #include "common/metrics_server.h"
 
+#include <string>
+
 #include <unistd.h>
 
 #include <gtest/gtest.h>
