@@ -4,7 +4,6 @@
 
 #include <unistd.h>
 
-#include <malloc.h>
 #include <prometheus/text_serializer.h>
 
 namespace postern {
@@ -18,19 +17,11 @@ double ResidentBytes() {
   return resident * static_cast<double>(sysconf(_SC_PAGESIZE));
 }
 
-double HeapUsedBytes() {
-  const struct mallinfo2 heap = mallinfo2();  // of all arenas
-  return static_cast<double>(heap.uordblks + heap.hblkhd);
-}
-
 }  // namespace
 
 Metrics::Metrics()
     : resident_(Gauge("process_resident_memory_bytes",
-                      "Memory that the process has from the kernel.")),
-      heap_used_(Gauge("postern_heap_used_bytes",
-                       "Memory in use; the rest of the resident one is the "
-                       "program itself and what its allocator keeps.")) {}
+                      "Memory that the process has from the kernel.")) {}
 
 prometheus::Counter& Metrics::Counter(const std::string& name,
                                       const std::string& help,
@@ -62,7 +53,6 @@ prometheus::Histogram& Metrics::Latency(const std::string& name,
 
 std::string Metrics::Text() const {
   resident_.Set(ResidentBytes());
-  heap_used_.Set(HeapUsedBytes());
   return prometheus::TextSerializer().Serialize(registry_.Collect());
 }
 

@@ -3,11 +3,6 @@
 // A Metrics object owns one registry. Modules ask for their counters once, at
 // construction, and keep the references: they live as long as the Metrics.
 // Counter and gauge calls are safe from any thread.
-//
-// Every program's registry tells of its memory, too: what it has from the
-// kernel (process_resident_memory_bytes) and what of it is in use
-// (postern_heap_used_bytes). After a burst, the allocator keeps pages: the
-// first stays up, the second comes down; what grows in both is a leak.
 #pragma once
 
 #include <map>
@@ -42,7 +37,6 @@ class Metrics {
  private:
   prometheus::Registry registry_;
   prometheus::Gauge& resident_;
-  prometheus::Gauge& heap_used_;
 };
 
 }  // namespace postern
