@@ -1,8 +1,8 @@
-// Preloaded into a program: once a second, a line with the bytes of its heap that
-// are in use, in the file that $HEAP_IN_USE names.
+// Preloaded into a program: once a second, a line with the bytes of its heap
+// that are in use, in the file that $HEAP_IN_USE names.
 //
-// Not a metric of the program: mallinfo2() walks all free chunks, under the lock
-// that every allocation needs (a million of them: 0.16 s).
+// Not a metric of the program: mallinfo2() walks all free chunks, under the
+// lock that every allocation needs (a million of them: 0.16 s).
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
