@@ -42,14 +42,17 @@ std::string ListenAddress::ToString() const {
   return "inet:" + Bracketed(address) + ":" + std::to_string(port);
 }
 
-ListenAddress ListenAddress::Asked() const {
-  const auto& bytes = address.bytes;
+bool ListenAddress::is_any() const {
   const auto is_zero = [](uint8_t byte) { return byte == 0; };
-  if (is_unix() || !std::all_of(bytes.begin(), bytes.end(), is_zero))
-    return *this;
-  ListenAddress asked = *this;
-  asked.address = *IpAddress::Parse("127.0.0.1");
-  return asked;
+  const auto& bytes = address.bytes;
+  return !is_unix() && std::all_of(bytes.begin(), bytes.end(), is_zero);
+}
+
+bool ListenAddress::IsReachedAt(const ListenAddress& asked) const {
+  if (asked == *this) return true;
+  return is_any() && !asked.is_unix() && asked.port == port &&
+         (address.v6 || !asked.address.v6) &&
+         (asked.is_any() || asked.address.IsLoopback());
 }
 
 std::optional<AddressAndPort> AddressAndPort::Parse(std::string_view text,

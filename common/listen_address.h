@@ -19,9 +19,10 @@ struct ListenAddress {
   static std::optional<ListenAddress> Parse(std::string_view text);
   bool is_unix() const { return !unix_path.empty(); }
   std::string ToString() const;
-  // Where this machine's programs ask: a socket of all addresses at the
-  // loopback's (one of IPv6 serves IPv4, too).
-  ListenAddress Asked() const;
+  // A TCP socket of all addresses; one of IPv6's serves IPv4, too.
+  bool is_any() const;
+  // Does who asks there, on this machine, come to a socket of this address?
+  bool IsReachedAt(const ListenAddress& asked) const;
 
   friend bool operator==(const ListenAddress&, const ListenAddress&) = default;
 };

@@ -22,6 +22,18 @@ namespace asio = boost::asio;
 // net.core.somaxconn, by default the same).
 constexpr int kBacklog = 4096;
 
+// It may be bound before the network has its address (DHCP, at boot), and,
+// where it is of all addresses, IPv4 comes to it, too, whatever the system's
+// default. Best effort.
+void SetFree(int fd, const ListenAddress& address) {
+  const int on = 1, off = 0;
+  const bool v6 = address.address.v6;
+  setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP,
+             v6 ? IPV6_FREEBIND : IP_FREEBIND, &on, sizeof on);
+  if (v6 && address.is_any())
+    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+}
+
 int SocketOption(int fd, int option) {
   int value = -1;
   socklen_t size = sizeof value;
@@ -81,8 +93,10 @@ Result<Listener> Listener::Open(asio::io_context& loop,
     const auto endpoint = EndpointOf(address);
     boost::system::error_code error;
     acceptor->open(endpoint.protocol(), error);
-    if (!error && !address.is_unix())
+    if (!error && !address.is_unix()) {
       acceptor->set_option(asio::socket_base::reuse_address(true), error);
+      SetFree(acceptor->native_handle(), address);
+    }
     if (!error) acceptor->bind(endpoint, error);
     if (!error) acceptor->listen(kBacklog, error);
     if (!error) return Done{};

@@ -47,7 +47,13 @@ std::string PathForPostfix(const std::string& path,
 
 std::string NameForPostfix(const ListenAddress& socket,
                            const PostfixSettings& postfix) {
-  if (!socket.is_unix()) return socket.Asked().ToString();
+  ListenAddress asked = socket;
+  if (socket.is_any()) {
+    const std::string protocols = postfix.Effective("inet_protocols");
+    const bool v6_alone = socket.address.v6 && protocols == "ipv6";
+    asked.address = *IpAddress::Parse(v6_alone ? "::1" : "127.0.0.1");
+  }
+  if (!socket.is_unix()) return asked.ToString();
   return "unix:" + PathForPostfix(socket.unix_path, postfix);
 }
 
@@ -108,7 +114,7 @@ bool OurEntries::IsOneOf(const std::vector<ListenAddress>& sockets,
   const std::string queue = postfix_.queue_directory();
   return std::any_of(
       sockets.begin(), sockets.end(), [&](const ListenAddress& socket) {
-        if (!is_unix) return address && socket.Asked() == address->Asked();
+        if (!is_unix) return address && socket.IsReachedAt(*address);
         // In a chroot, what begins with a slash begins there.
         return socket.unix_path == path || socket.unix_path == queue + path ||
                socket.unix_path == queue + "/" + path;
@@ -120,19 +126,18 @@ bool OurEntries::IsOurMap(std::string_view entry) const {
   return socketmap && IsOneOf(policy_sockets_, socketmap->socket);
 }
 
-bool OurEntries::MayBeOurMap(std::string_view entry) const {
-  if (IsOurMap(entry)) return true;
-  const auto socketmap = Socketmap::Parse(entry);
-  if (!socketmap || socketmap->socket.starts_with(kUnix)) return false;
-  const std::string_view name = socketmap->socket;
+bool OurEntries::MayBeOneOf(const std::vector<ListenAddress>& sockets,
+                            std::string_view name) const {
+  if (IsOneOf(sockets, name)) return true;
+  if (name.starts_with(kUnix)) return false;
   const std::string port(name.substr(std::min(name.rfind(':'), name.size())));
-  const bool is_address = ListenAddress::Parse(name).has_value();
-  return std::any_of(policy_sockets_.begin(), policy_sockets_.end(),
-                     [&](const ListenAddress& socket) {
-                       const bool is_any = !(socket.Asked() == socket);
-                       return !socket.is_unix() && (is_any || !is_address) &&
-                              ":" + std::to_string(socket.port) == port;
-                     });
+  const bool is_address =
+      ListenAddress::Parse(name) && !name.starts_with("inet:localhost:");
+  return std::any_of(
+      sockets.begin(), sockets.end(), [&](const ListenAddress& socket) {
+        return !socket.is_unix() && (socket.is_any() || !is_address) &&
+               ":" + std::to_string(socket.port) == port;
+      });
 }
 
 bool OurEntries::AsksUs(std::string_view text) const {
@@ -140,8 +145,9 @@ bool OurEntries::AsksUs(std::string_view text) const {
     const size_t at = text.find(kSocketmap);
     if (at == text.npos) return false;
     text.remove_prefix(at);
-    if (MayBeOurMap(text.substr(0, text.find_first_of(", \t\r\n{}"))))
-      return true;
+    const auto map =
+        Socketmap::Parse(text.substr(0, text.find_first_of(", \t\r\n{}")));
+    if (map && MayBeOneOf(policy_sockets_, map->socket)) return true;
     text.remove_prefix(kSocketmap.size());
   }
 }
@@ -173,6 +179,10 @@ bool OurEntries::IsPeersMap(std::string_view entry) const {
 
 bool OurEntries::IsOurMilter(std::string_view entry) const {
   return IsOneOf(milter_sockets_, MilterSocket(entry));
+}
+
+bool OurEntries::MayBeOurMilter(std::string_view entry) const {
+  return MayBeOneOf(milter_sockets_, MilterSocket(entry));
 }
 
 bool OurEntries::IsMilterNow(std::string_view entry) const {

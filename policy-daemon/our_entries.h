@@ -67,6 +67,9 @@ class OurEntries {
   bool IsPeersMap(std::string_view entry) const;
   // Of smtpd_milters.
   bool IsOurMilter(std::string_view entry) const;
+  // Or may it be? A host's name with our port, or, where ours is a socket of
+  // all addresses, any address with it.
+  bool MayBeOurMilter(std::string_view entry) const;
   // And at the socket where we listen now?
   bool IsMilterNow(std::string_view entry) const;
   // Of sender_dependent_default_transport_maps: as setup writes it, and nothing
@@ -76,7 +79,8 @@ class OurEntries {
 
  private:
   bool IsRecorded(std::string_view entry) const;
-  bool MayBeOurMap(std::string_view entry) const;
+  bool MayBeOneOf(const std::vector<ListenAddress>& sockets,
+                  std::string_view name) const;
   bool IsOneOf(const std::vector<ListenAddress>& sockets,
                std::string_view name) const;
 

@@ -14,6 +14,7 @@ constexpr char kLmtpPolicyMaps[] = "lmtp_tls_policy_maps";
 constexpr char kLevel[] = "smtp_tls_security_level";
 constexpr char kMilters[] = "smtpd_milters";
 constexpr char kOtherMilters[] = "non_smtpd_milters";
+constexpr char kMilterAction[] = "milter_default_action";
 constexpr char kTransportMaps[] = "sender_dependent_default_transport_maps";
 constexpr char kReuse[] = "smtp_tls_connection_reuse";
 constexpr char kTlsproxy[] = "tlsproxy/unix";
@@ -31,12 +32,15 @@ Change Setting(Change::File file, const std::string& name) {
   return change;
 }
 
-// By milter_default_action, mail is refused while nobody answers; unless the
-// entry says what to do then, as that of setup does.
-bool NeedsOurMilter(std::string_view milters, const OurEntries& ours) {
+// Mail is refused while nobody answers, unless the entry (as that of setup
+// does) or `default_action` (milter_default_action) says otherwise.
+bool NeedsOurMilter(std::string_view milters, const std::string& default_action,
+                    const OurEntries& ours) {
   return HasEntry(milters, [&](std::string_view entry) {
-    return ours.IsOurMilter(entry) &&
-           entry.find("default_action=accept") == entry.npos;
+    if (!ours.MayBeOurMilter(entry)) return false;
+    if (entry.find("default_action=") == entry.npos)
+      return default_action != "accept";
+    return entry.find("default_action=accept") == entry.npos;
   });
 }
 
@@ -48,19 +52,25 @@ std::vector<std::string> PlacesThatAsk(const PostfixSettings& postfix,
       places.push_back(std::string(name) +
                        " still asks postern-policy; take it out, also where "
                        "another parameter names it, or all mail waits");
+  const std::string action = postfix.Effective(kMilterAction);
   for (const char* name : {kMilters, kOtherMilters})
-    if (NeedsOurMilter(postfix.Effective(name), ours))
+    if (NeedsOurMilter(postfix.Effective(name), action, ours))
       places.push_back(std::string(name) +
                        " still names postern-policy; take it out, also where "
                        "another parameter names it, or mail is refused");
-  for (const PostfixService& service : postfix.services)
+  for (const PostfixService& service : postfix.services) {
+    const auto own = service.overrides.find(kMilterAction);
+    const std::string& its_action =
+        own == service.overrides.end() ? action : own->second;
     for (const auto& [name, value] : service.overrides) {
       const bool is_milters = name == kMilters || name == kOtherMilters;
-      if (is_milters ? NeedsOurMilter(value, ours) : ours.AsksUs(value))
+      if (is_milters ? NeedsOurMilter(value, its_action, ours)
+                     : ours.AsksUs(value))
         places.push_back("master.cf: " + service.name +
                          " still asks postern-policy by a " + name +
                          " of its own; take it out, or its mail waits");
     }
+  }
   return places;
 }
 

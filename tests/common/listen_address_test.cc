@@ -1,6 +1,5 @@
 #include "common/listen_address.h"
 
-#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -76,15 +75,29 @@ TEST(AddressAndPort, RefusesTheRest) {
     EXPECT_FALSE(AddressAndPort::Parse(in, 53)) << in;
 }
 
-TEST(ListenAddress, AllAddressesAreAskedAtTheLoopbacks) {
-  const std::vector<std::pair<const char*, const char*>> cases = {
-      {"inet:0.0.0.0:8461", "inet:127.0.0.1:8461"},
-      {"inet:[::]:8461", "inet:127.0.0.1:8461"},
-      {"inet:[::1]:8461", "inet:[::1]:8461"},
-      {"inet:192.0.2.1:8461", "inet:192.0.2.1:8461"},
-      {"unix:/run/policy.sock", "unix:/run/policy.sock"}};
-  for (const auto& [listens, asked] : cases)
-    EXPECT_EQ(ListenAddress::Parse(listens)->Asked().ToString(), asked);
+TEST(ListenAddress, ASocketOfAllAddressesIsReachedAtTheLoopbacks) {
+  struct Case {
+    const char *socket, *asked;
+    bool reached;
+  };
+  const std::vector<Case> cases = {
+      {"inet:0.0.0.0:1", "inet:127.0.0.1:1", true},
+      {"inet:0.0.0.0:1", "inet:0.0.0.0:1", true},
+      {"inet:[::]:1", "inet:127.0.0.1:1", true},
+      {"inet:[::]:1", "inet:0.0.0.0:1", true},
+      {"inet:[::]:1", "inet:[::1]:1", true},
+      {"inet:192.0.2.1:1", "inet:192.0.2.1:1", true},
+      {"unix:/run/s", "unix:/run/s", true},
+      {"inet:0.0.0.0:1", "inet:[::1]:1", false},
+      {"inet:0.0.0.0:1", "inet:127.0.0.1:2", false},
+      {"inet:0.0.0.0:1", "inet:192.0.2.1:1", false},
+      {"inet:192.0.2.1:1", "inet:127.0.0.1:1", false},
+      {"unix:/run/s", "unix:/run/t", false}};
+  for (const auto& [socket, asked, reached] : cases)
+    EXPECT_EQ(
+        ListenAddress::Parse(socket)->IsReachedAt(*ListenAddress::Parse(asked)),
+        reached)
+        << socket << " " << asked;
 }
 
 }  // namespace

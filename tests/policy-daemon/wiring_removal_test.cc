@@ -365,6 +365,7 @@ TEST(WhatAsksUs, AnotherNameOfOurPortCounts) {
       {"inet:[::]:8461", "inet:[2001:db8::1]:8461", true},
       {"inet:192.0.2.1:8461", "inet:mx.example.org:8461", true},
       {"inet:192.0.2.1:8461", "inet::8461", true},
+      {"inet:[::1]:8461", "inet:localhost:8461", true},
       {"inet:192.0.2.1:8461", "inet:127.0.0.1:8461", false},
       {"inet:0.0.0.0:8461", "inet:192.0.2.1:461", false},
       {"inet:0.0.0.0:8461", "inet:192.0.2.1:8642", false}};
@@ -378,15 +379,23 @@ TEST(WhatAsksUs, AnotherNameOfOurPortCounts) {
 }
 
 TEST(WhatAsksUs, AMilterCountsUnlessMailGoesOnWithoutIt) {
-  const std::vector<std::pair<const char*, bool>> cases = {
-      {"unix:postern/milter.sock", true},
-      {"inet:127.0.0.1:8891, { unix:postern/milter.sock }", true},
-      {"{ unix:postern/milter.sock, default_action=accept }", false},
-      {"inet:127.0.0.1:8891", false}};
-  for (const auto& [milters, counts] : cases) {
+  struct Case {
+    const char *milters, *action;
+    bool counts;
+  };
+  const std::vector<Case> cases = {
+      {"unix:postern/milter.sock", "tempfail", true},
+      {"inet:127.0.0.1:8891, { unix:postern/milter.sock }", "tempfail", true},
+      {"{ unix:postern/milter.sock, default_action=reject }", "accept", true},
+      {"{ unix:postern/milter.sock, default_action=accept }", "tempfail",
+       false},
+      {"unix:postern/milter.sock", "accept", false},
+      {"inet:127.0.0.1:8891", "tempfail", false}};
+  for (const auto& [milters, action, counts] : cases) {
     for (const char* name : {"smtpd_milters", "non_smtpd_milters"}) {
       PostfixFixture postfix = Fresh("3.7.11");
-      postfix.settings.effective[name] = milters;
+      postfix.Set("milter_default_action", action);
+      postfix.Set(name, milters);
       EXPECT_EQ(Has(WhatAsksUs(postfix.settings, Everything(), {}),
                     std::string(name) + " still names"),
                 counts)
@@ -395,11 +404,21 @@ TEST(WhatAsksUs, AMilterCountsUnlessMailGoesOnWithoutIt) {
     PostfixFixture postfix = Fresh("3.7.11");
     postfix.AddService("submission inet n - y - - smtpd",
                        "smtpd_milters = " + std::string(milters));
+    postfix.settings.services.back().overrides["milter_default_action"] =
+        action;
     EXPECT_EQ(Has(WhatAsksUs(postfix.settings, Everything(), {}),
                   "submission/inet still asks"),
               counts)
         << milters;
   }
+}
+
+TEST(WhatAsksUs, AnotherNameOfOurMiltersPortCounts) {
+  Options options;
+  options.milter.listen = *ListenAddress::Parse("inet:0.0.0.0:8892");
+  PostfixFixture postfix = Fresh("3.7.11");
+  postfix.Set("smtpd_milters", "inet:mx.example.org:8892");
+  EXPECT_TRUE(Has(WhatAsksUs(postfix.settings, options, {}), "smtpd_milters"));
 }
 
 TEST(PlanRemoval, WarnsOfWhatWouldStillAskUs) {

@@ -126,6 +126,9 @@ TEST(PlanWiring, NamesTheSocketAsPostfixSeesIt) {
   EXPECT_EQ(map(kInQueue), kOurs);
   EXPECT_EQ(map("inet:127.0.0.1:8461"), "socketmap:inet:127.0.0.1:8461:policy");
   EXPECT_EQ(map("inet:0.0.0.0:8461"), "socketmap:inet:127.0.0.1:8461:policy");
+  EXPECT_EQ(map("inet:[::]:8461"), "socketmap:inet:127.0.0.1:8461:policy");
+  outside.settings.effective["inet_protocols"] = "ipv6";
+  EXPECT_EQ(map("inet:[::]:8461"), "socketmap:inet:[::1]:8461:policy");
   EXPECT_EQ(map("unix:/run/postern/policy.sock"),
             "socketmap:unix:/run/postern/policy.sock:policy");
   EXPECT_EQ(map("unix:/var/spool/postfixes/p"),
@@ -405,11 +408,12 @@ TEST(PlanWiring, TheLogIsForAnOlderPostfix) {
 
 TEST(PlanWiring, ASocketOfAllAddressesIsKnownInAMap) {
   for (const char* map : {"socketmap:inet:127.0.0.1:8461:policy",
+                          "socketmap:inet:[::1]:8461:policy",
                           "socketmap:inet:0.0.0.0:8461:policy"}) {
     PostfixFixture postfix = Ready("3.7.11");
     postfix.Chroot("n");
     postfix.Set(kMaps, map);
-    EXPECT_EQ(Planned(Plan(postfix, Listening("inet:0.0.0.0:8461")), kMaps),
+    EXPECT_EQ(Planned(Plan(postfix, Listening("inet:[::]:8461")), kMaps),
               "(as it is)")
         << map;
   }

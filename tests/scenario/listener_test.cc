@@ -151,6 +151,15 @@ TEST_F(ListenerTest, TcpIsAdopted) {
             "inet:127.0.0.1:" + std::to_string(ntohs(name.sin_port)));
 }
 
+// At boot, before DHCP is done.
+TEST_F(ListenerTest, AnAddressMayComeLater) {
+  for (const char* address : {"192.0.2.1", "2001:db8::1"}) {
+    ListenAddress later;
+    later.address = *IpAddress::Parse(address);
+    EXPECT_TRUE(Listener::Open(loop_, later, {})) << address;
+  }
+}
+
 TEST_F(ListenerTest, Ipv6IsAdopted) {
   const int fd = socket(AF_INET6, SOCK_STREAM, 0);
   if (fd < 0) GTEST_SKIP() << "no IPv6 here";
