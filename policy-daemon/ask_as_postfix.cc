@@ -125,9 +125,9 @@ Outcome Ask(const PostfixQuestion& question, const passwd* account) {
     return failed(kEntering);
   if (account && setuid(account->pw_uid) != 0) return failed(kBecoming);
   FileDescriptor fd;
-  if (const auto unix = ListenAddress::Parse(question.socket);
-      unix && unix->is_unix()) {
-    const auto endpoint = EndpointOf(*unix);
+  if (const auto local = ListenAddress::Parse(question.socket);
+      local && local->is_unix()) {
+    const auto endpoint = EndpointOf(*local);
     fd = ConnectTo(endpoint.data(), endpoint.size());
   } else {
     const auto found = Resolve(question.socket, question.inet_protocols);

@@ -67,8 +67,7 @@ class OurEntries {
   bool IsPeersMap(std::string_view entry) const;
   // Of smtpd_milters.
   bool IsOurMilter(std::string_view entry) const;
-  // Or may it be? A host's name with our port, or, where ours is a socket of
-  // all addresses, any address with it.
+  // Or may it be, as AsksUs counts?
   bool MayBeOurMilter(std::string_view entry) const;
   // And at the socket where we listen now?
   bool IsMilterNow(std::string_view entry) const;
