@@ -12,6 +12,8 @@
 
 #include <gtest/gtest.h>
 
+#include "common/file_descriptor.h"
+
 namespace postern {
 namespace {
 
@@ -35,6 +37,11 @@ class ListenerTest : public testing::Test {
     EXPECT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&name), sizeof name), 0);
     if (type == SOCK_STREAM) listen(fd, 1);
     return fd;
+  }
+  bool OpensAt(const char* address) {
+    ListenAddress listen;  // a port of the kernel's choice
+    listen.address = *IpAddress::Parse(address);
+    return static_cast<bool>(Listener::Open(loop_, listen, {}));
   }
   bool HasFile() const { return access(path_.c_str(), F_OK) == 0; }
   bool Connects() const {
@@ -153,11 +160,13 @@ TEST_F(ListenerTest, TcpIsAdopted) {
 
 // At boot, before DHCP is done.
 TEST_F(ListenerTest, AnAddressMayComeLater) {
-  for (const char* address : {"192.0.2.1", "2001:db8::1"}) {
-    ListenAddress later;
-    later.address = *IpAddress::Parse(address);
-    EXPECT_TRUE(Listener::Open(loop_, later, {})) << address;
-  }
+  EXPECT_TRUE(OpensAt("192.0.2.1"));
+}
+
+TEST_F(ListenerTest, AnIpv6AddressMayComeLater) {
+  if (!FileDescriptor(socket(AF_INET6, SOCK_STREAM, 0)))
+    GTEST_SKIP() << "no IPv6 here";
+  EXPECT_TRUE(OpensAt("2001:db8::1"));
 }
 
 TEST_F(ListenerTest, Ipv6IsAdopted) {
