@@ -78,6 +78,13 @@ struct DnsAnswer {
   bool insecure() const { return !failed() && !secure; }
 };
 
+// Whether answers can be secure at all.
+enum class DnssecState {
+  kOn,       // a resolver that we trust validates, or none was asked yet
+  kDoubted,  // it did; its last probe says otherwise, and more must agree
+  kOff,      // none does
+};
+
 class Resolver {
  public:
   virtual ~Resolver() = default;
@@ -87,8 +94,8 @@ class Resolver {
   // this has an answer and Query() fails, the data is bogus. Never secure.
   virtual Awaitable<DnsAnswer> QueryUnchecked(std::string name,
                                               DnsType type) = 0;
-  // Whether answers can be secure at all: some resolver is known to validate.
-  virtual bool Validates() const = 0;
+  virtual DnssecState Dnssec() const = 0;
+  bool Validates() const { return Dnssec() != DnssecState::kOff; }
 };
 
 }  // namespace postern

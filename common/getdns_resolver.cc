@@ -183,11 +183,13 @@ GetdnsResolver::Context GetdnsResolver::MakeContext(
   return ok ? std::move(context) : nullptr;
 }
 
-bool GetdnsResolver::Validates() const {
+DnssecState GetdnsResolver::Dnssec() const {
   // Before the first answer nobody is known not to.
-  return std::any_of(servers_.begin(), servers_.end(), [](const auto& server) {
-    return server->trusted && server->validation != Validation::kNo;
-  });
+  const bool may =
+      std::any_of(servers_.begin(), servers_.end(), [](const auto& server) {
+        return server->trusted && server->validation != Validation::kNo;
+      });
+  return may ? DnssecState::kOn : DnssecState::kOff;
 }
 
 bool GetdnsResolver::KnownToValidate() const {

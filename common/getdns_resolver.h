@@ -47,7 +47,7 @@ class GetdnsResolver final : public Resolver {
 
   Awaitable<DnsAnswer> Query(std::string name, DnsType type) override;
   Awaitable<DnsAnswer> QueryUnchecked(std::string name, DnsType type) override;
-  bool Validates() const override;
+  DnssecState Dnssec() const override;
 
   // True only after an answer has shown it.
   bool KnownToValidate() const;

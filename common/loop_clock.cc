@@ -1,5 +1,7 @@
 #include "common/loop_clock.h"
 
+#include <time.h>
+
 namespace postern {
 
 // Stands in the queue until it is due or destroyed.
@@ -30,6 +32,12 @@ class LoopClock::Call final : public Timer {
 
 WallTime LoopClock::WallNow() const {
   return std::chrono::floor<Seconds>(std::chrono::system_clock::now());
+}
+
+BootTime LoopClock::BootNow() const {
+  timespec now{};
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  return Seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
 }
 
 std::unique_ptr<Timer> LoopClock::CallAt(SteadyTime when,

@@ -22,6 +22,7 @@ class LoopClock final : public Clock {
 
   SteadyTime Now() const override { return std::chrono::steady_clock::now(); }
   WallTime WallNow() const override;
+  BootTime BootNow() const override;
   std::unique_ptr<Timer> CallAt(SteadyTime when,
                                 std::function<void()> call) override;
 

@@ -248,6 +248,22 @@ const std::vector<OptionSpec>& Specs() {
        [](Options& o, const std::string& text) {
          return Assign(o.sts.allow_private, ParseAddressFilter(text));
        }},
+      {"sts.max_bytes", "128MiB", "a size from 1MiB",
+       "memory for MTA-STS policies remembered; when full, policies that were\n"
+       "never enforced or used on one day only make room",
+       false,
+       [](Options& o, const std::string& text) {
+         const auto size = ParseSize(text);
+         return size && *size >= 1 << 20 && Assign(o.sts.max_bytes, size);
+       }},
+      {"sts.proxy", "", "HOST:PORT",
+       "an HTTP proxy (CONNECT) for policy files and https reports, where\n"
+       "HTTPS goes out by no other way (default: none)",
+       false,
+       [](Options& o, const std::string& text) {
+         o.sts.proxy = text;
+         return !text.empty();
+       }},
       {"milter.listen", "", "unix:PATH or inet:ADDRESS:PORT",
        "a milter that looks destinations up when a recipient is accepted\n"
        "(default: none; see docs/operations.md for main.cf)",
@@ -294,6 +310,21 @@ const std::vector<OptionSpec>& Specs() {
        [](Options& o, const std::string& text) {
          return AssignUint(o.spool.keep_days, text, 1, 3650);
        }},
+      {"spool.max_bytes", "1GiB", "a size from 1MiB",
+       "a day's outcomes on disk; beyond it they are counted, not written",
+       false,
+       [](Options& o, const std::string& text) {
+         const auto size = ParseSize(text);
+         return size && *size >= 1 << 20 && Assign(o.spool.max_bytes, size);
+       }},
+      {"spool.min_free", "", "a size, or 0",
+       "free space that is left to others on the spool's disk (default: 5 %\n"
+       "of it or 1 GiB, the smaller)",
+       false,
+       [](Options& o, const std::string& text) {
+         o.spool.min_free = ParseSize(text);
+         return o.spool.min_free.has_value();
+       }},
       {"report.organization_name", "", "a name",
        "who reports, for people (default: the domain of contact_info)", false,
        [](Options& o, const std::string& text) {
@@ -328,6 +359,17 @@ const std::vector<OptionSpec>& Specs() {
        [](Options& o, const std::string& text) {
          o.report.queue_directory = text;
          return text.starts_with('/');
+       }},
+      {"report.user", "", "a user's name",
+       "user that postern-report runs as (default: as started)", false,
+       [](Options& o, const std::string& text) {
+         o.report.user = text;
+         return true;
+       }},
+      {"report.max_per_target", "100", "a number from 1 to 1000000",
+       "reports a day for one address or https host", false,
+       [](Options& o, const std::string& text) {
+         return AssignUint(o.report.max_per_target, text, 1, 1000000);
        }},
       {"report.sendmail", "/usr/sbin/sendmail", "the path of a program",
        "takes mails as sendmail -i -f SENDER -- ADDRESS does", false,

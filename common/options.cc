@@ -220,6 +220,8 @@ std::string KeysForRestart(const Options& running, const Options& wanted) {
   note("tlsrpt.maillog", running.tlsrpt.maillog == wanted.tlsrpt.maillog);
   note("spool.directory", running.spool.directory == wanted.spool.directory);
   note("spool.keep_days", running.spool.keep_days == wanted.spool.keep_days);
+  note("spool.max_bytes", running.spool.max_bytes == wanted.spool.max_bytes);
+  note("spool.min_free", running.spool.min_free == wanted.spool.min_free);
   note("run.user", running.run.user == wanted.run.user);
   note("run.group", running.run.group == wanted.run.group);
   note("cache.directory", running.cache.directory == wanted.cache.directory);

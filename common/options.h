@@ -77,6 +77,8 @@ struct Options {
     Seconds fetch_timeout{0};
     uint32_t max_fetches = 0;
     AddressFilter allow_private;
+    uint64_t max_bytes = 0;  // of policies remembered
+    std::string proxy;       // "host:port" for HTTP CONNECT; "": none
   } sts;
   struct Milter {
     std::optional<ListenAddress> listen;
@@ -89,6 +91,9 @@ struct Options {
     std::string directory;            // its folder "outcomes" has the day files
     std::vector<std::string> others;  // which are only read
     uint32_t keep_days = 0;
+    uint64_t max_bytes = 0;            // a day's outcomes
+    std::optional<uint64_t> min_free;  // bytes; nullopt: 5 % or 1 GiB, the
+                                       // smaller
   } spool;
   struct Report {
     std::string organization_name;  // "": of contact_info
@@ -96,6 +101,8 @@ struct Options {
     std::string sender_address;     // "": contact_info
     std::string instance;           // "": the host's name
     std::string queue_directory;    // "": "reports" in the spool's directory
+    std::string user;               // "": stay as started
+    uint32_t max_per_target = 0;    // reports a day for one address or host
     std::string sendmail;
     Seconds jitter{0};
     Seconds retry_for{0};

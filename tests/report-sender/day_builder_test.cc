@@ -445,7 +445,7 @@ class ThrowingResolver final : public Resolver {
   Awaitable<DnsAnswer> QueryUnchecked(std::string name, DnsType type) override {
     return Query(std::move(name), type);
   }
-  bool Validates() const override { return true; }
+  DnssecState Dnssec() const override { return DnssecState::kOn; }
 
  private:
   Resolver& resolver_;

@@ -294,7 +294,7 @@ TEST_F(AnsweredLookupTest, ButFourTimesMaxLookupsAreEnough) {
 
 TEST_F(ResolverTrustTest, NoMxOrTlsaQueryIsMadeWithoutValidation) {
   DaneDomain();
-  dns.validates = false;
+  dns.dnssec = DnssecState::kOff;
   EXPECT_EQ(Answer("example.com"), kNotFound);
   EXPECT_EQ(dns.queries_of_type(DnsType::kMx), 0);
   EXPECT_EQ(dns.queries_of_type(DnsType::kTlsa), 0);
@@ -302,13 +302,13 @@ TEST_F(ResolverTrustTest, NoMxOrTlsaQueryIsMadeWithoutValidation) {
 
 TEST_F(ResolverTrustTest, MtaStsWorksWithoutValidation) {
   StsDomain();
-  dns.validates = false;
+  dns.dnssec = DnssecState::kOff;
   EXPECT_EQ(Answer("example.com"), kSecure);
 }
 
 TEST_F(ResolverTrustTest, ABrokenMxDefersNobodyWithoutValidation) {
   dns.Fail("example.com", DnsType::kMx);
-  dns.validates = false;
+  dns.dnssec = DnssecState::kOff;
   EXPECT_EQ(Answer("example.com"), kNotFound);
 }
 
@@ -324,9 +324,9 @@ TEST_F(ResolverTrustTest, DaneCanBeTurnedOff) {
 
 TEST_F(ResolverTrustTest, ValidationThatReturnsIsUsedAgain) {
   DaneDomain();
-  dns.validates = false;
+  dns.dnssec = DnssecState::kOff;
   EXPECT_EQ(Answer("example.com"), kNotFound);
-  dns.validates = true;
+  dns.dnssec = DnssecState::kOn;
   world.Pass(1h);
   EXPECT_EQ(Answer("example.com"), kDaneOnly);
 }

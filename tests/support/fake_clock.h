@@ -28,6 +28,7 @@ class FakeClock final : public Clock {
 
   SteadyTime Now() const override { return now_; }
   WallTime WallNow() const override;
+  BootTime BootNow() const override { return now_.time_since_epoch(); }
   std::unique_ptr<Timer> CallAt(SteadyTime when,
                                 std::function<void()> call) override;
 

@@ -72,9 +72,9 @@ class FakeResolver final : public Resolver {
   Awaitable<DnsAnswer> Query(std::string name, DnsType type) override;
   // What was put for it with Bogus(), else as Query().
   Awaitable<DnsAnswer> QueryUnchecked(std::string name, DnsType type) override;
-  bool Validates() const override { return validates; }
+  DnssecState Dnssec() const override { return dnssec; }
 
-  bool validates = true;
+  DnssecState dnssec = DnssecState::kOn;
 
   // Answers without suspending, as where getdns refuses a question at once.
   bool at_once = false;
