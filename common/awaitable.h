@@ -6,6 +6,8 @@
 // destroys such temporaries twice. Give them a name first.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <exception>
 #include <utility>
 
@@ -21,19 +23,38 @@ namespace postern {
 template <class T>
 using Awaitable = boost::asio::awaitable<T>;
 
-// Runs `work` beside its caller. An exception (out of memory, our bug) ends
-// that work alone and is logged: nothing dies silently.
+// Items of work of this process that an exception has ended.
+inline std::atomic<uint64_t> failed_work{0};
+
+inline void NoteFailedWork(const std::exception& error) {
+  ++failed_work;
+  Log(LogLevel::kError, "work_failed", {{"what", error.what()}});
+}
+
+// Does `work` at once. An exception (out of memory, our bug) ends that work
+// alone, is logged and counted.
+template <class Work>
+void Guarded(Work work) {
+  try {
+    work();
+  } catch (const std::exception& error) {
+    NoteFailedWork(error);
+  }
+}
+
+// Runs `work` beside its caller, guarded in the same way. What must not end is
+// for KeepRunning() (keep_running.h).
 inline void Spawn(const boost::asio::any_io_executor& executor,
                   Awaitable<void> work) {
-  boost::asio::co_spawn(
-      executor, std::move(work), [](const std::exception_ptr& exception) {
-        if (!exception) return;
-        try {
-          std::rethrow_exception(exception);
-        } catch (const std::exception& error) {
-          Log(LogLevel::kError, "work_failed", {{"what", error.what()}});
-        }
-      });
+  boost::asio::co_spawn(executor, std::move(work),
+                        [](const std::exception_ptr& exception) {
+                          if (!exception) return;
+                          try {
+                            std::rethrow_exception(exception);
+                          } catch (const std::exception& error) {
+                            NoteFailedWork(error);
+                          }
+                        });
 }
 
 }  // namespace postern

@@ -6,6 +6,8 @@
 
 #include <prometheus/text_serializer.h>
 
+#include "common/awaitable.h"
+
 namespace postern {
 namespace {
 
@@ -21,7 +23,9 @@ double ResidentBytes() {
 
 Metrics::Metrics()
     : resident_(Gauge("process_resident_memory_bytes",
-                      "Memory that the process has from the kernel.")) {}
+                      "Memory that the process has from the kernel.")),
+      failed_work_(Counter("postern_failed_work_total",
+                           "Items of work that an error has ended")) {}
 
 prometheus::Counter& Metrics::Counter(const std::string& name,
                                       const std::string& help,
@@ -53,6 +57,8 @@ prometheus::Histogram& Metrics::Latency(const std::string& name,
 
 std::string Metrics::Text() const {
   resident_.Set(ResidentBytes());
+  failed_work_.Increment(static_cast<double>(failed_work.load()) -
+                         failed_work_.Value());
   return prometheus::TextSerializer().Serialize(registry_.Collect());
 }
 

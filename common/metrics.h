@@ -37,6 +37,7 @@ class Metrics {
  private:
   prometheus::Registry registry_;
   prometheus::Gauge& resident_;
+  prometheus::Counter& failed_work_;
 };
 
 }  // namespace postern

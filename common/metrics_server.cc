@@ -7,6 +7,7 @@
 #include <boost/asio/write.hpp>
 
 #include "common/event.h"
+#include "common/keep_running.h"
 
 namespace postern {
 namespace {
@@ -29,9 +30,16 @@ std::string Response(const char* status, const std::string& body) {
 
 // Owned by its coroutine; the timer that ends it holds it weakly.
 struct MetricsServer::Connection {
-  explicit Connection(asio::io_context& loop) : socket(loop) {}
+  Connection(asio::io_context& loop, int& open) : socket(loop), count(open) {
+    ++count;
+  }
+  ~Connection() { --count; }
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
   asio::generic::stream_protocol::socket socket;
   std::unique_ptr<Timer> deadline;
+  int& count;
 };
 
 MetricsServer::MetricsServer(asio::io_context& loop, Clock& clock,
@@ -39,21 +47,22 @@ MetricsServer::MetricsServer(asio::io_context& loop, Clock& clock,
     : loop_(loop), clock_(clock), metrics_(metrics) {}
 
 void MetricsServer::Listen(const Listener& listener) {
-  Spawn(loop_.get_executor(), Accept(listener.acceptor()));
+  SpawnForever(
+      loop_.get_executor(), clock_, metrics_, "accept-metrics",
+      [this, acceptor = listener.acceptor()] { return Accept(acceptor); });
 }
 
 Awaitable<void> MetricsServer::Accept(
     std::shared_ptr<Listener::Acceptor> acceptor) {
   while (acceptor->is_open()) {
-    const auto connection = std::make_shared<Connection>(loop_);
+    const auto connection = std::make_shared<Connection>(loop_, open_);
     auto [error] = co_await acceptor->async_accept(connection->socket, kAwait);
-    if (error || open_ >= kMaxScrapes) {
+    if (error || open_ > kMaxScrapes) {
       // Out of descriptors, or flooded: both pass.
       Event pause(loop_.get_executor(), clock_);
       co_await pause.WaitUntil(clock_.Now() + std::chrono::milliseconds(100));
       continue;
     }
-    ++open_;
     connection->deadline = clock_.CallAt(clock_.Now() + kMaxScrapeTime,
                                          [weak = std::weak_ptr(connection)] {
                                            boost::system::error_code ignored;
@@ -75,7 +84,6 @@ Awaitable<void> MetricsServer::Serve(std::shared_ptr<Connection> connection) {
     co_await asio::async_write(connection->socket, asio::buffer(response),
                                kAwait);
   }
-  --open_;
 }
 
 std::string MetricsResponse(std::string_view request_line,

@@ -29,7 +29,7 @@ class MetricsServer {
   boost::asio::io_context& loop_;
   Clock& clock_;
   Metrics& metrics_;
-  int open_ = 0;
+  int open_ = 0;  // the one that is waited for included
 };
 
 // The whole HTTP answer to a request that begins with `request_line`.

@@ -16,6 +16,7 @@
 #include "common/datagram_socket.h"
 #include "common/disk_thread.h"
 #include "common/file_descriptor.h"
+#include "common/keep_running.h"
 #include "common/listener.h"
 #include "common/log.h"
 #include "common/metrics_server.h"
@@ -251,15 +252,18 @@ class Daemon {
     LogSockets(sockets_.milter, "milter");
     const auto executor = loop_.get_executor();
     Spawn(executor, engine_.resolver->Probe());
-    Spawn(executor, engine_.resolver->KeepProbing());
-    Spawn(executor, engine_.store.Watch([this](const std::string& domain) {
-      Log(LogLevel::kInfo, "purged",
-          {{"domain", domain.empty() ? "(all)" : domain.c_str()}});
-      engine_.service.Drop(domain);
-    }));
-    Spawn(executor, engine_.refresher.Run());
-    Spawn(executor, HandleSignals());
-    if (WatchdogInterval()) Spawn(executor, ShowLife(*WatchdogInterval()));
+    Keep("probe", [this] { return engine_.resolver->KeepProbing(); });
+    Keep("watch-purges", [this] {
+      return engine_.store.Watch([this](const std::string& domain) {
+        Log(LogLevel::kInfo, "purged",
+            {{"domain", domain.empty() ? "(all)" : domain.c_str()}});
+        engine_.service.Drop(domain);
+      });
+    });
+    Keep("refresh", [this] { return engine_.refresher.Run(); });
+    Keep("signals", [this] { return HandleSignals(); });
+    if (const auto interval = WatchdogInterval())
+      Keep("watchdog", [this, interval] { return ShowLife(*interval); });
     return Done{};
   }
 
@@ -270,6 +274,11 @@ class Daemon {
   }
 
  private:
+  void Keep(std::string task, std::function<Awaitable<void>()> start) {
+    SpawnForever(loop_.get_executor(), *engine_.clock, *engine_.metrics,
+                 std::move(task), std::move(start));
+  }
+
   void StartReceiving() {
     if (sockets_.tlsrpt.empty()) return;
     for (const DatagramSocket& socket : sockets_.tlsrpt)
@@ -311,18 +320,18 @@ class Daemon {
   }
 
   Awaitable<void> HandleSignals() {
-    for (bool stopping = false;;) {
+    for (;;) {
       auto [error, number] =
           co_await signals_.async_wait(asio::as_tuple(asio::use_awaitable));
       if (error) co_return;
       if (number == SIGHUP) {
         // Beside this: a disk that hangs must not keep SIGTERM waiting.
         reload_again_ = reloading_;
-        if (!stopping && !std::exchange(reloading_, true))
+        if (!stopping_ && !std::exchange(reloading_, true))
           Spawn(loop_.get_executor(), Reload());
         continue;
       }
-      if (std::exchange(stopping, true)) break;  // twice: at once
+      if (std::exchange(stopping_, true)) break;  // twice: at once
       Log(LogLevel::kInfo, "stopping",
           {{"lookups", engine_.service.lookups_in_flight()}});
       NotifyStopping();
@@ -370,11 +379,15 @@ class Daemon {
 
   // A bad configuration changes nothing.
   Awaitable<void> Reload() {
+    struct Ending {
+      ~Ending() { reloading = false; }
+      bool& reloading;
+    };
+    const Ending ending{reloading_};
     do {
       reload_again_ = false;
       co_await ReloadOnce();
     } while (reload_again_);
-    reloading_ = false;
   }
 
   Awaitable<void> ReloadOnce() {
@@ -385,10 +398,14 @@ class Daemon {
       if (!line) return line.error();
       return LoadConfiguration(std::move(line->options));
     };
-    auto loaded =
-        co_await files_->Run<Loaded>(std::move(load), kReloadPatience);
     Status used = Error{"the files could not be read in time"};
-    if (loaded) used = *loaded ? Take(std::move(**loaded)) : loaded->error();
+    try {
+      auto loaded =
+          co_await files_->Run<Loaded>(std::move(load), kReloadPatience);
+      if (loaded) used = *loaded ? Take(std::move(**loaded)) : loaded->error();
+    } catch (const std::exception& error) {
+      used = Error{error.what()};
+    }
     if (used) {
       reloaded_.Increment();
     } else {
@@ -443,6 +460,7 @@ class Daemon {
   // are read. It is left to the end of the process, whatever it does.
   DiskThread* const files_;
   std::unique_ptr<Milter> milter_;
+  bool stopping_ = false;
   bool reloading_ = false;
   bool reload_again_ = false;  // another SIGHUP came meanwhile
   prometheus::Counter& reloaded_;
@@ -491,7 +509,7 @@ int Serve(const CommandLine& line, int argc, const char* const* argv) {
       {{"config",
         line.config_file.empty() ? "(defaults)" : line.config_file.c_str()}});
   NotifyReady("answering");
-  loop.run();
+  RunLoop(loop, *(*engine)->clock, Restarts(*(*engine)->metrics, "loop"));
   if (!(*engine)->store.Close())
     Log(LogLevel::kError, "policies_not_written",
         {{"reason", "the disk hangs"},

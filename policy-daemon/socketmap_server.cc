@@ -11,6 +11,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include "common/keep_running.h"
 #include "common/log.h"
 
 #include "policy-daemon/socketmap.h"
@@ -48,10 +49,8 @@ uint32_t PeerPid(int fd) {
 }  // namespace
 
 struct SocketmapServer::Connection {
-  Connection(int socket, uint64_t number) : fd(socket), id(number) {}
-  ~Connection() { close(fd); }
-  Connection(const Connection&) = delete;
-  Connection& operator=(const Connection&) = delete;
+  Connection(FileDescriptor socket, uint64_t number)
+      : fd(std::move(socket)), id(number) {}
 
   std::string_view unread() const { return {buffer.data(), filled}; }
   void ConsumeRequest() {
@@ -61,7 +60,7 @@ struct SocketmapServer::Connection {
     half_read = false;
   }
 
-  const int fd;
+  const FileDescriptor fd;
   const uint64_t id;
   uint32_t pid = 0;  // of the client, where answers are told of; 0: not known
   std::vector<char> buffer = std::vector<char>(kFirstBuffer);
@@ -82,6 +81,7 @@ SocketmapServer::SocketmapServer(asio::io_context& loop, Clock& clock,
     : loop_(loop),
       clock_(clock),
       service_(service),
+      metrics_(metrics),
       lookup_turns_(loop.get_executor(), clock),
       settings_(settings),
       sockets_(loop, kAtOnce,
@@ -93,12 +93,15 @@ SocketmapServer::SocketmapServer(asio::io_context& loop, Clock& clock,
                                  "Connections closed for bad framing")),
       unknown_map_(metrics.Counter("postern_unknown_map_total",
                                    "Requests for a map that is not served")) {
-  Spawn(loop_.get_executor(), Sweep());
+  SpawnForever(loop_.get_executor(), clock_, metrics, "sweep",
+               [this] { return Sweep(); });
 }
 
 void SocketmapServer::Listen(const Listener& listener) {
   acceptors_.push_back(listener.acceptor());
-  Spawn(loop_.get_executor(), Accept(listener.acceptor()));
+  SpawnForever(
+      loop_.get_executor(), clock_, metrics_, "accept",
+      [this, acceptor = listener.acceptor()] { return Accept(acceptor); });
 }
 
 void SocketmapServer::Stop() {
@@ -142,13 +145,15 @@ Awaitable<void> SocketmapServer::Accept(
     // A small answer must not wait for the client's acknowledgement.
     if (acceptor->local_endpoint(error).protocol().family() != AF_UNIX)
       socket.set_option(asio::ip::tcp::no_delay(true), error);
-    if (const int fd = socket.release(error); !error) Take(fd);
+    if (FileDescriptor fd(socket.release(error)); !error)
+      Guarded([&] { Take(std::move(fd)); });
   }
 }
 
-void SocketmapServer::Take(int fd) {
+void SocketmapServer::Take(FileDescriptor socket) {
   const uint64_t id = next_id_++;
-  const auto connection = std::make_shared<Connection>(fd, id);
+  const auto connection = std::make_shared<Connection>(std::move(socket), id);
+  const int fd = connection->fd.get();
   if (!sockets_.Add(fd, EPOLLIN, id)) return;
   if (on_answer_) connection->pid = PeerPid(fd);
   connection->patience = clock_.Now() + kMaxIdle;
@@ -202,7 +207,7 @@ void SocketmapServer::OnReady(uint64_t id) {
 }
 
 SocketmapServer::Next SocketmapServer::Receive(Connection& c) {
-  const ssize_t bytes = recv(c.fd, c.buffer.data() + c.filled,
+  const ssize_t bytes = recv(c.fd.get(), c.buffer.data() + c.filled,
                              c.buffer.size() - c.filled, MSG_DONTWAIT);
   if (bytes < 0 && (errno == EAGAIN || errno == EINTR)) return Next::kRead;
   if (bytes <= 0) return Next::kClose;
@@ -217,7 +222,7 @@ SocketmapServer::Next SocketmapServer::Flush(Connection& c) {
   const Next next = Send(c, reply);
   if (next == Next::kFlush) c.patience = patience;
   if (next != Next::kRead) return next;
-  sockets_.Change(c.fd, EPOLLIN, c.id);
+  sockets_.Change(c.fd.get(), EPOLLIN, c.id);
   c.ConsumeRequest();
   return AnswerKnown(c);
 }
@@ -238,11 +243,11 @@ void SocketmapServer::Do(Next next, Connection& c) {
       if (c.filled == c.buffer.size()) c.buffer.resize(kMaxRequestBytes);
       return;
     case Next::kFlush:
-      sockets_.Change(c.fd, EPOLLOUT, c.id);
+      sockets_.Change(c.fd.get(), EPOLLOUT, c.id);
       return;
     case Next::kLookup:
       // Not even a hang-up is of interest until there is an answer.
-      sockets_.Remove(c.fd);
+      sockets_.Remove(c.fd.get());
       c.looking_up = true;
       Spawn(loop_.get_executor(), LookUp(connections_[c.id]));
       return;
@@ -275,7 +280,7 @@ Awaitable<void> SocketmapServer::LookUp(
     c.ConsumeRequest();
     next = AnswerKnown(c);
   }
-  if (next != Next::kClose && !sockets_.Add(c.fd, EPOLLIN, c.id))
+  if (next != Next::kClose && !sockets_.Add(c.fd.get(), EPOLLIN, c.id))
     next = Next::kClose;
   c.looking_up = false;
   Do(next, c);
@@ -320,7 +325,7 @@ SocketmapServer::Next SocketmapServer::Send(Connection& c,
                                             std::string_view reply) {
   // Nearly always all of it fits: no wait, and no copy of the view.
   const ssize_t sent =
-      send(c.fd, reply.data(), reply.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+      send(c.fd.get(), reply.data(), reply.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
   if (sent < 0 && errno != EAGAIN && errno != EINTR) return Next::kClose;
   const size_t written = sent < 0 ? 0 : static_cast<size_t>(sent);
   if (written == reply.size()) return Next::kRead;

@@ -15,6 +15,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/unordered/unordered_flat_map.hpp>
 
+#include "common/file_descriptor.h"
 #include "common/listener.h"
 #include "common/metrics.h"
 #include "common/ready_set.h"
@@ -55,7 +56,7 @@ class SocketmapServer {
   struct LookupGuard;
 
   Awaitable<void> Accept(std::shared_ptr<Listener::Acceptor> acceptor);
-  void Take(int fd);
+  void Take(FileDescriptor socket);
   void Close(const Connection& connection);
   void CloseIf(const std::function<bool(const Connection&)>& is_over);
   void OnReady(uint64_t id);
@@ -77,6 +78,7 @@ class SocketmapServer {
   boost::asio::io_context& loop_;
   Clock& clock_;
   PolicyService& service_;
+  Metrics& metrics_;
   Turns lookup_turns_;
   Settings settings_;
   OnAnswer on_answer_;

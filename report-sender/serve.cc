@@ -10,6 +10,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include "common/keep_running.h"
 #include "common/listener.h"
 #include "common/log.h"
 #include "common/metrics_server.h"
@@ -61,11 +62,12 @@ class Reporter {
   void Start(const std::vector<Listener>& metrics) {
     for (const Listener& listener : metrics) metrics_server_.Listen(listener);
     const auto executor = loop_.get_executor();
-    Spawn(executor, HandleSignals());
-    Spawn(executor, CloseDays());
-    Spawn(executor, DeliverOn());
+    Keep("signals", [this] { return HandleSignals(); });
+    Keep("close-days", [this] { return CloseDays(); });
+    Keep("deliver", [this] { return DeliverOn(); });
     Spawn(executor, engine_.CheckDkim());
-    if (WatchdogInterval()) Spawn(executor, ShowLife(*WatchdogInterval()));
+    if (const auto interval = WatchdogInterval())
+      Keep("watchdog", [this, interval] { return ShowLife(*interval); });
   }
 
  private:
@@ -74,14 +76,9 @@ class Reporter {
     co_await pause.WaitUntil(engine_.clock->Now() + time);
   }
 
-  // What is thrown, mostly std::bad_alloc, must not end what runs for ever.
-  template <class Work>
-  static void Guarded(const char* event, Work work) {
-    try {
-      work();
-    } catch (const std::exception& error) {
-      Log(LogLevel::kError, event, {{"reason", error.what()}});
-    }
+  void Keep(std::string task, std::function<Awaitable<void>()> start) {
+    SpawnForever(loop_.get_executor(), *engine_.clock, *engine_.metrics,
+                 std::move(task), std::move(start));
   }
 
   Awaitable<void> ShowLife(std::chrono::milliseconds interval) {
@@ -93,8 +90,7 @@ class Reporter {
 
   Awaitable<void> DeliverOn() {
     for (;;) {
-      Guarded("deliveries_not_looked_for",
-              [this] { engine_.deliverer.Look(); });
+      Guarded([this] { engine_.deliverer.Look(); });
       if (const auto waiting = engine_.queue->Waiting())
         waiting_.Set(static_cast<double>(*waiting));
       co_await Pause(kLookInterval);
@@ -197,11 +193,16 @@ class Reporter {
   void Reload() {
     NotifyReloading();
     Status used = Error{""};
-    if (auto line = ParseCommandLine(argc_, argv_); !line) {
-      used = line.error();
-    } else {
-      auto loaded = LoadReportConfiguration(std::move(line->options), host_);
-      used = loaded ? Take(std::move(*loaded)) : loaded.error();
+    try {
+      auto line = ParseCommandLine(argc_, argv_);
+      if (!line) {
+        used = line.error();
+      } else {
+        auto loaded = LoadReportConfiguration(std::move(line->options), host_);
+        used = loaded ? Take(std::move(*loaded)) : loaded.error();
+      }
+    } catch (const std::exception& error) {
+      used = Error{error.what()};
     }
     if (used)
       Log(LogLevel::kInfo, "reloaded");
@@ -305,7 +306,7 @@ int ServeReports(const CommandLine& line, int argc, const char* const* argv) {
        {"sender", identity.sender},
        {"queue", (*configuration)->QueuePath()}});
   NotifyReady("reporting");
-  loop.run();
+  RunLoop(loop, *(*engine)->clock, Restarts(*(*engine)->metrics, "loop"));
   Log(LogLevel::kInfo, "stopped");
   // Coroutines that still wait hold references into what would go first; the
   // kernel takes it all at once.
