@@ -56,9 +56,9 @@ Awaitable<void> KeepRunning(boost::asio::any_io_executor executor, Clock& clock,
 void SpawnForever(boost::asio::any_io_executor executor, Clock& clock,
                   Metrics& metrics, std::string task,
                   std::function<Awaitable<void>()> start) {
-  Spawn(executor, KeepRunning(executor, clock,
-                              Restarts(metrics, std::move(task)),
-                              std::move(start)));
+  Spawn(executor,
+        KeepRunning(executor, clock, Restarts(metrics, std::move(task)),
+                    std::move(start)));
 }
 
 void RunLoop(boost::asio::io_context& loop, Clock& clock, Restarts restarts) {

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 
 #include <grp.h>
 #include <pwd.h>
@@ -12,6 +13,7 @@
 #include "common/text.h"
 
 #include "policy-daemon/configuration.h"
+#include "policy-daemon/maillog_line.h"
 #include "policy-daemon/resolver_check.h"
 #include "policy-daemon/wiring.h"
 #include "policy-daemon/wiring_record.h"
@@ -82,6 +84,29 @@ void NoteHidden(const CommandLine& line, std::vector<std::string>& notes) {
                         folder + "; keep it in /etc/postern");
 }
 
+// A log of which no line can be read tells of no session.
+void CheckMaillog(const std::string& path, std::vector<std::string>& warnings) {
+  constexpr std::streamoff kTail = 256 * 1024;
+  if (path.empty() || path == kSystemdJournal) return;
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  if (!file) return;  // CheckReadable() tells
+  const std::streamoff size = file.tellg();
+  const bool cut = size > kTail;
+  file.seekg(cut ? size - kTail : 0);
+  std::string line;
+  if (cut) std::getline(file, line);  // the rest of one
+  std::string last;
+  while (std::getline(file, line)) {
+    if (IsMaillogForm(line)) return;
+    if (!TrimBlanks(line).empty()) last = line;
+  }
+  if (!last.empty())
+    warnings.push_back("tlsrpt.maillog: no line of " + path +
+                       " can be read, the last is '" + Printable(last, 120) +
+                       "': no session is seen; have it written as rsyslog "
+                       "does by default, or set tlsrpt.maillog = journal");
+}
+
 // The plan for the Postfix that is here; without one, a warning.
 WiringPlan PlanForThis(const Result<PostfixSettings>& postfix,
                        const Options& options) {
@@ -122,6 +147,7 @@ int CheckConfig(const CommandLine& line) {
   WiringPlan plan = PlanForThis(postfix, line.options);
   CheckCacheDirectory(line.options.cache.directory, plan.warnings);
   CheckReadable(line, plan.warnings);
+  CheckMaillog(line.options.tlsrpt.maillog, plan.warnings);
   NoteHidden(line, plan.notes);
   if (line.options.dane.enabled)
     for (std::string& warning : ResolverWarnings(

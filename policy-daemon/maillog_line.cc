@@ -388,10 +388,41 @@ Stamp LocalTime(std::tm time, LogTime now) {
   return {best, seconds(1)};
 }
 
+// What stands before a message: timestamp, host, "TAG[PID]: ".
+struct Head {
+  std::optional<Stamp> stamp;
+  std::optional<std::tm> local;  // where there is no stamp
+  std::string_view host;
+  std::string_view tag;
+  uint32_t pid = 0;
+  std::string_view message;
+};
+
+std::optional<Head> ParseHead(std::string_view line) {
+  Head head;
+  Cursor cursor(line);
+  if (!line.empty() && IsAsciiDigit(line.front()))
+    head.stamp = TakeRfc3339(cursor);
+  else
+    head.local = TakeTraditional(cursor);
+  if (!head.stamp && !head.local) return std::nullopt;
+  const auto is_dark = [](char c) { return c > ' ' && c != 0x7f; };
+  head.host = cursor.Run(is_dark);
+  if (head.host.empty() || !cursor.Skip(" ")) return std::nullopt;
+  head.tag = cursor.Run([&](char c) { return is_dark(c) && c != '['; });
+  if (head.tag.empty() || !cursor.Skip("[")) return std::nullopt;
+  const auto pid = cursor.Number(UINT32_MAX);
+  if (!pid || !cursor.Skip("]: ")) return std::nullopt;
+  head.pid = static_cast<uint32_t>(*pid);
+  head.message = cursor.rest();
+  return head;
+}
+
 }  // namespace
 
 bool IsSmtpTag(std::string_view tag) {
-  return tag.starts_with("postfix") && tag.ends_with("/smtp");
+  constexpr std::string_view kEnd = "/smtp";
+  return tag.size() > kEnd.size() && tag.ends_with(kEnd);
 }
 
 std::optional<SmtpEvent> ParseSmtpMessage(std::string_view message) {
@@ -404,35 +435,24 @@ std::optional<SmtpEvent> ParseSmtpMessage(std::string_view message) {
   return std::nullopt;
 }
 
+bool IsMaillogForm(std::string_view line) {
+  return line.size() <= kMaxLogLine && ParseHead(line).has_value();
+}
+
 std::optional<MaillogLine> ParseMaillogLine(std::string_view line,
                                             LogTime now) {
   if (line.size() > kMaxLogLine) return std::nullopt;
-  Cursor cursor(line);
-  const bool rfc3339 = !line.empty() && IsAsciiDigit(line.front());
-  std::optional<Stamp> stamp;
-  std::optional<std::tm> local;
-  if (rfc3339)
-    stamp = TakeRfc3339(cursor);
-  else
-    local = TakeTraditional(cursor);
-  if (!stamp && !local) return std::nullopt;
-
-  const auto is_dark = [](char c) { return c > ' ' && c != 0x7f; };
-  MaillogLine result;
-  result.host = cursor.Run(is_dark);
-  if (result.host.empty() || !cursor.Skip(" ")) return std::nullopt;
-  const auto tag = cursor.Run([&](char c) { return is_dark(c) && c != '['; });
-  if (!IsSmtpTag(tag) || !cursor.Skip("[")) return std::nullopt;
-  const auto pid = cursor.Number(UINT32_MAX);
-  if (!pid || !cursor.Skip("]: ")) return std::nullopt;
-  auto event = ParseSmtpMessage(cursor.rest());
+  const auto head = ParseHead(line);
+  if (!head || !IsSmtpTag(head->tag)) return std::nullopt;
+  auto event = ParseSmtpMessage(head->message);
   if (!event) return std::nullopt;
-
-  result.pid = static_cast<uint32_t>(*pid);
+  MaillogLine result;
+  result.host = head->host;
+  result.pid = head->pid;
   // The calendar is dear: last, where the line is of interest.
-  if (!stamp) stamp = LocalTime(*local, now);
-  result.at = stamp->at;
-  result.precision = stamp->precision;
+  const Stamp stamp = head->stamp ? *head->stamp : LocalTime(*head->local, now);
+  result.at = stamp.at;
+  result.precision = stamp.precision;
   result.event = std::move(*event);
   return result;
 }

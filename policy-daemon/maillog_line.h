@@ -5,8 +5,8 @@
 //   established to mx.example.com[192.0.2.1]:25: TLSv1.3 with cipher ...
 //
 // Formats: traditional timestamps (local time without a year, to the second),
-// RFC 3339 ones, the fields of the systemd journal. The tag is any that begins
-// with "postfix" and ends with "/smtp": postfix/relay/smtp, postfix-out/smtp.
+// RFC 3339 ones, the fields of the systemd journal. The tag is syslog_name, any
+// text, and "/smtp": postfix/smtp, postfix/relay/smtp, mx-out/smtp.
 //
 // Whoever runs an MX host chooses what much of the log says. So a message is
 // read from its first byte on, through fixed words of Postfix's, and never
@@ -105,6 +105,10 @@ struct MaillogLine {
 
 // "postfix/smtp" and the like.
 bool IsSmtpTag(std::string_view tag);
+
+// Whether the timestamp, host and tag of a line are in a form that
+// ParseMaillogLine() reads, whoever wrote it and whatever it says.
+bool IsMaillogForm(std::string_view line);
 
 // What stands behind "postfix/smtp[443]: "; nullopt: of no interest.
 std::optional<SmtpEvent> ParseSmtpMessage(std::string_view message);

@@ -1,5 +1,9 @@
 #include "policy-daemon/postfix_settings.h"
 
+#include <algorithm>
+#include <cerrno>
+#include <fstream>
+
 #include <unistd.h>
 
 #include "common/run_program.h"
@@ -42,7 +46,63 @@ std::optional<PostfixService> ParseService(std::string_view text) {
   return service;
 }
 
+// Ten times the authorities of the world.
+constexpr std::streamsize kMaxCaFile = 4 << 20;
+
+// nullopt: it cannot be read by whoever we are.
+std::optional<std::string> ReadCaFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return std::nullopt;
+  std::string text(kMaxCaFile, '\0');
+  file.read(text.data(), kMaxCaFile);
+  text.resize(static_cast<size_t>(file.gcount()));
+  return text;
+}
+
+void LookAtCaFiles(PostfixSettings& settings) {
+  settings.system_ca_file = SystemCaFile();
+  if (settings.system_ca_file.empty()) return;
+  std::set<std::string> paths = {settings.Effective("smtp_tls_CAfile")};
+  for (const PostfixService& service : settings.services)
+    if (const auto found = service.overrides.find("smtp_tls_CAfile");
+        found != service.overrides.end())
+      paths.insert(found->second);
+  paths.erase("");
+  paths.erase(settings.system_ca_file);
+  const std::set<std::string> ours =
+      CertificatesIn(ReadCaFile(settings.system_ca_file).value_or(""));
+  settings.system_authorities = ours.size();
+  for (const std::string& path : paths) {
+    PostfixSettings::CaFile file;
+    file.is_there = access(path.c_str(), F_OK) == 0 || errno != ENOENT;
+    const auto text = ReadCaFile(path);
+    if (file.is_there && !text) continue;
+    const std::set<std::string> theirs = CertificatesIn(text.value_or(""));
+    file.missing = static_cast<size_t>(std::count_if(
+        ours.begin(), ours.end(),
+        [&](const std::string& one) { return !theirs.contains(one); }));
+    settings.ca_files[path] = file;
+  }
+}
+
 }  // namespace
+
+std::set<std::string> CertificatesIn(std::string_view pem) {
+  constexpr std::string_view kBegin = "-----BEGIN CERTIFICATE-----";
+  constexpr std::string_view kEnd = "-----END CERTIFICATE-----";
+  std::set<std::string> certificates;
+  for (size_t at = 0; (at = pem.find(kBegin, at)) != pem.npos;) {
+    at += kBegin.size();
+    const size_t end = pem.find(kEnd, at);
+    if (end == pem.npos) break;
+    std::string base64;
+    for (const char c : pem.substr(at, end - at))
+      if (c != '\n' && c != '\r' && c != ' ' && c != '\t') base64 += c;
+    certificates.insert(std::move(base64));
+    at = end;
+  }
+  return certificates;
+}
 
 std::string WithSingleBlanks(std::string_view line) {
   std::string text;
@@ -115,7 +175,7 @@ Result<PostfixSettings> ReadPostfixSettings() {
   if (!overrides) return overrides.error();
   PostfixSettings settings =
       ParsePostfixSettings(*effective, *given, *services, *overrides);
-  settings.system_ca_file = SystemCaFile();
+  LookAtCaFiles(settings);
   return settings;
 }
 

@@ -8,7 +8,9 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/postfix_version.h"
@@ -32,7 +34,14 @@ struct PostfixSettings {
   std::map<std::string, std::string> effective;
   std::map<std::string, std::string> explicit_values;  // of main.cf alone
   std::vector<PostfixService> services;
-  std::string system_ca_file;  // the machine's authorities; "": none found
+  std::string system_ca_file;     // the machine's authorities; "": none found
+  size_t system_authorities = 0;  // in it
+  // Other files that smtp_tls_CAfile names, in main.cf or for a service.
+  struct CaFile {
+    bool is_there = false;
+    size_t missing = 0;  // authorities of the machine that it lacks
+  };
+  std::map<std::string, CaFile> ca_files;  // by path; only what can be read
 
   bool is_there() const { return !version_text.empty(); }
   // "" for what it does not know.
@@ -61,6 +70,9 @@ PostfixSettings ParsePostfixSettings(const std::string& effective,
                                      const std::string& given,
                                      const std::string& services,
                                      const std::string& overrides = "");
+
+// Pure: the certificates of a PEM file, in a form that can be compared.
+std::set<std::string> CertificatesIn(std::string_view pem);
 
 // With one blank between its words.
 std::string WithSingleBlanks(std::string_view line);

@@ -5,6 +5,7 @@
 #include "common/text.h"
 
 #include "policy-daemon/our_entries.h"
+#include "policy-daemon/postfix_traps.h"
 #include "policy-daemon/setting_list.h"
 
 namespace postern {
@@ -44,6 +45,7 @@ class Planner {
     PlanTlsproxy();
     PlanReportMail();
     LookAtOthers();
+    LookForTraps();
     return std::move(plan_);
   }
 
@@ -114,7 +116,9 @@ class Planner {
            ", but policy.site_level is not: an answer could lower it; set "
            "policy.site_level = " +
            level);
+    // Who does without DNS would find mail routed in another way.
     if (options_.dane.enabled &&
+        postfix_.Effective("disable_dns_lookups") != "yes" &&
         postfix_.Effective("smtp_dns_support_level") != "dnssec")
       Set("smtp_dns_support_level", "dnssec",
           "else dane falls back to may, and dane-only holds mail (or set "
@@ -338,6 +342,16 @@ class Planner {
         HasEntry(raw, is_ours) ? Replaced(raw, is_ours, entry)
                                : Prepended(raw, entry),
         "mail by " + sender + " goes out by that transport", entry);
+  }
+
+  void LookForTraps() {
+    const auto warn = [this](const std::vector<std::string>& traps) {
+      for (const std::string& trap : traps) Warn(trap);
+    };
+    if (options_.dane.enabled) warn(DaneTraps(postfix_));
+    warn(AuthorityTraps(postfix_));
+    warn(SrvTraps(postfix_));
+    warn(MaillogTraps(postfix_, options_));
   }
 
   void LookAtOthers() {

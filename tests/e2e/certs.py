@@ -7,9 +7,11 @@ self-signed.
 """
 
 import hashlib
+import pathlib
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
+SYSTEM_CA = pathlib.Path("/etc/ssl/certs/ca-certificates.crt")
 WRONG_NAME = "wrong.test"
 
 
@@ -25,6 +27,7 @@ class Certificates:
     def __init__(self, folder):
         self.folder = folder
         self.ca = folder / "ca.pem"
+        self.bundle = folder / "bundle.pem"  # and the machine's authorities
         self.key = folder / "server.key"
         self.ca_key = folder / "ca.key"
 
@@ -35,6 +38,8 @@ class Certificates:
                     "-out", key)
         openssl("req", "-x509", "-new", "-key", self.ca_key, "-days", "30",
                 "-subj", "/CN=Test internet CA", "-out", self.ca)
+        self.bundle.write_bytes(self.ca.read_bytes() +
+                                SYSTEM_CA.read_bytes())
 
     def path(self, name, kind):
         return self.folder / f"{name}.{kind}.pem"

@@ -52,7 +52,7 @@ class Internet:
         self.certificates = Certificates(folder / "certs")
         self.names = NameServers(folder / "dns", self.log, self.certificates)
         self.web = PolicyHosts(folder / "web", self.log, self.certificates)
-        self.sender = Sender(self.log, self.certificates.ca)
+        self.sender = Sender(self.log, self.certificates.bundle)
 
     @staticmethod
     def running():

@@ -362,12 +362,31 @@ TEST(MaillogLine, ReadsRfc3339Timestamps) {
 
 TEST(MaillogLine, KnowsSmtpByItsTag) {
   for (const char* tag :
-       {"postfix/smtp", "postfix/relay/smtp", "postfix-out/smtp"})
+       {"postfix/smtp", "postfix/relay/smtp", "postfix-out/smtp", "mx-out/smtp",
+        "mail/out/smtp", "p/smtp"})
     EXPECT_TRUE(IsSmtpTag(tag)) << tag;
   for (const char* tag : {"", "smtp", "/smtp", "postfix", "postfix/smtpd",
-                          "postfix/lmtp", "postfix/tlsproxy", "mypostfix/smtp"})
+                          "postfix/lmtp", "postfix/tlsproxy", "postfix/smtp/"})
     EXPECT_FALSE(IsSmtpTag(tag)) << tag;
   Line("Nov 22 23:07:35 m postfix-out/smtp[1]: " + kVerified);
+  Line("Nov 22 23:07:35 m mx-out/smtp[1]: " + kVerified);
+}
+
+TEST(MaillogLine, AFormThatIsReadIsToldFromOthers) {
+  for (const char* line :
+       {"Nov 22 23:07:35 mail postfix/smtpd[443]: connect from x[192.0.2.1]",
+        "2026-11-22T23:07:35.123456+01:00 mail mx/qmgr[443]: ABC: removed",
+        "Nov  2 23:07:35 mail sshd[1]: "})
+    EXPECT_TRUE(IsMaillogForm(line)) << line;
+  for (const char* line :
+       {"", "1 2026-11-22T23:07:35Z mail postfix/smtp 443 - - text",
+        "<22>Nov 22 23:07:35 mail postfix/smtp[443]: text",
+        "mail postfix/smtp[443]: text",
+        "{\"message\": \"postfix/smtp[443]: text\"}",
+        "2026-11-22 23:07:35 mail postfix/smtp[443]: text",
+        "1795388855.123 mail postfix/smtp[443]: text",
+        "Nov 22 23:07:35 mail postfix/smtp: text"})
+    EXPECT_FALSE(IsMaillogForm(line)) << line;
 }
 
 TEST(MaillogLine, OtherLinesAreOfNoInterest) {

@@ -1,7 +1,9 @@
 """The commands beside the daemon: query, cache, check-config."""
 
+import contextlib
 import dataclasses
 import json
+import pathlib
 import subprocess
 
 import world
@@ -11,6 +13,7 @@ from daemon import ask
 from sender import SOCKET
 from testnet import wait_for
 
+MAIN_CF = pathlib.Path("/etc/postfix/main.cf")
 PURGE_LIMIT = 5  # seconds; 2 are promised
 UNPRIVILEGED = {"user": "nobody", "group": "nogroup", "extra_groups": []}
 
@@ -111,12 +114,42 @@ def cache_command_without_rights(bench):
         assert daemon.remembered(STS), "the policy is gone"
 
 
+@contextlib.contextmanager
+def postfix_setting(setting):
+    """Stands in main.cf for a while."""
+    before = MAIN_CF.read_bytes()
+    subprocess.run(["postconf", "-e", setting], check=True)
+    try:
+        yield
+    finally:
+        MAIN_CF.write_bytes(before)
+
+
 def check_config(bench):
     """Names what is wrong, and where; of Postfix, what setup would change."""
     daemon = bench.daemon("check")
     checked = daemon.command("check-config")
     equal((checked.returncode, checked.stderr), (0, ""), checked.stdout)
     assert "would change" not in checked.stdout, checked.stdout
+
+    for setting, warning in (
+            (f"smtp_tls_CAfile={bench.internet.certificates.ca}",
+             r"smtp_tls_CAfile = \S+: it lacks \d+ of the \d+ authorities"),
+            ("smtp_host_lookup=native",
+             "smtp_host_lookup = native: Postfix's DANE code gives up"),
+            ("smtp_dns_resolver_options=res_dnsrch",
+             "smtp_dns_resolver_options = res_dnsrch: Postfix's DANE code")):
+        with postfix_setting(setting):
+            checked = daemon.command("check-config")
+            equal(checked.returncode, 1, f"exit status with {setting}")
+            found_in(f"(?m)^warning: {warning}", checked.stdout, setting)
+
+    log = daemon.log.with_suffix(".maillog")
+    log.write_text("1 2026-11-22T23:07:35Z mail postfix/smtp 443 - - text\n")
+    daemon.configure(tlsrpt__maillog=log, tlsrpt__listen="none")
+    checked = daemon.command("check-config")
+    found_in(f"(?m)^warning: tlsrpt.maillog: no line of {log} can be read",
+             checked.stdout, "a log in another form")
 
     daemon.configure(milter__listen=f"unix:{SOCKET.parent}/milter.sock")
     checked = daemon.command("check-config")

@@ -11,13 +11,13 @@ import threading
 
 import sender
 import world
+from certs import SYSTEM_CA
 from checks import STS, Skipped, equal, found_in
 from sender import SOCKET
 
 ETC = pathlib.Path("/etc/postfix")
 RECORD = ETC / "postern-setup.json"
 COPIES = [ETC / "main.cf.before-postern", ETC / "master.cf.before-postern"]
-SYSTEM_CA = "/etc/ssl/certs/ca-certificates.crt"
 OURS = "socketmap:unix:postern/policy.sock:policy"
 PEERS = "socketmap:inet:127.0.0.1:8461:postfix"
 WRONG_CERTIFICATE = "sts-wrong-cert.test"
