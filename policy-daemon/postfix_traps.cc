@@ -109,10 +109,9 @@ std::vector<std::string> DaneTraps(const PostfixSettings& postfix) {
 
 std::vector<std::string> AuthorityTraps(const PostfixSettings& postfix) {
   // What stands beside the file.
-  const bool has_more =
-      !postfix.smtp_is_chrooted() &&
-      (!postfix.Effective("smtp_tls_CApath").empty() ||
-       postfix.Effective("tls_append_default_CA") == "yes");
+  const bool has_more = !postfix.smtp_is_chrooted() &&
+                        (!postfix.Effective("smtp_tls_CApath").empty() ||
+                         postfix.Effective("tls_append_default_CA") == "yes");
   std::vector<std::string> warnings;
   if (has_more) return warnings;
   for (const Place& place : PlacesOf(postfix, "smtp_tls_CAfile")) {
@@ -140,8 +139,8 @@ std::vector<std::string> SrvTraps(const PostfixSettings& postfix) {
   for (const Place& place : PlacesOf(postfix, "use_srv_lookup")) {
     if (place.value.empty()) continue;
     const std::string relay = postfix.Effective("relayhost");
-    const bool is_relay = !relay.empty() && relay.front() != '[' &&
-                          relay.find(':') != relay.npos;
+    const bool is_relay =
+        !relay.empty() && relay.front() != '[' && relay.find(':') != relay.npos;
     warnings.push_back(
         place.name +
         ": hosts that SRV records name are not those of MX records and MTA-STS "
@@ -160,10 +159,10 @@ std::vector<std::string> MaillogTraps(const PostfixSettings& postfix,
   std::vector<std::string> warnings;
   const std::string own = postfix.Effective("maillog_file");
   if (!own.empty() && own != maillog)
-    warnings.push_back("tlsrpt.maillog is " + maillog +
-                       ", but Postfix writes its log into maillog_file = " +
-                       own + ": no session is seen; set tlsrpt.maillog = " +
-                       own);
+    warnings.push_back(
+        "tlsrpt.maillog is " + maillog +
+        ", but Postfix writes its log into maillog_file = " + own +
+        ": no session is seen; set tlsrpt.maillog = " + own);
   const std::string format = postfix.Effective("info_log_address_format");
   if (!format.empty() && format != "external")
     warnings.push_back("info_log_address_format = " + format +

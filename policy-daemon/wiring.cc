@@ -43,6 +43,7 @@ class Planner {
     PlanOutcomes();
     PlanMilter();
     PlanTlsproxy();
+    LookAtReports();
     PlanReportMail();
     LookAtOthers();
     LookForTraps();
@@ -303,6 +304,19 @@ class Planner {
           "tlsproxy/unix", "tlsproxy unix - - " + Chroot() + " - 0 tlsproxy",
           "smtp_tls_connection_reuse = yes needs it: else every delivery "
           "with TLS waits");
+  }
+
+  // Nobody reports in a name that was made up.
+  void LookAtReports() {
+    if (!options_.report.contact_info.empty()) return;
+    const std::string domain = postfix_.Effective("mydomain");
+    const bool has_domain = domain.find('.') != domain.npos;
+    Note(
+        "no TLS reports are sent until you say who reports: write contact_info "
+        "= tlsrpt@" +
+        (has_domain ? domain : "your domain") +
+        ", or another mailbox that somebody reads, below [report] in "
+        "postern.conf, and restart postern-report");
   }
 
   // A mail cannot say TLS-Required: no to an older Postfix. A report about

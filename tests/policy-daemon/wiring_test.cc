@@ -102,6 +102,16 @@ TEST(PlanWiring, HasNothingToDoTheSecondTime) {
   }
 }
 
+TEST(PlanWiring, AsksWhoReports) {
+  PostfixFixture postfix = Ready();
+  EXPECT_TRUE(Has(Plan(postfix).notes, "contact_info = tlsrpt@your domain"));
+  postfix.Set("mydomain", "example.org");
+  EXPECT_TRUE(Has(Plan(postfix).notes, "contact_info = tlsrpt@example.org"));
+  Options options = Listening(kInQueue);
+  options.report.contact_info = "tls@example.org";
+  EXPECT_FALSE(Has(Plan(postfix, options).notes, "contact_info"));
+}
+
 // --- smtp_tls_policy_maps
 
 constexpr char kMaps[] = "smtp_tls_policy_maps";
