@@ -31,10 +31,14 @@ class Bench:
         return Daemon(self.binary, name, self.internet.log,
                       self.internet.certificates.ca, **overrides)
 
+    def recipient(self, domain):
+        """One that no other message goes to."""
+        self.sent += 1
+        return f"user{self.sent}@{domain}"
+
     def send(self, domain):
         """Sends a message to a recipient of its own, which is returned."""
-        self.sent += 1
-        self.last = f"user{self.sent}@{domain}"
+        self.last = self.recipient(domain)
         sender.send(self.last)
         return self.last
 

@@ -1,5 +1,6 @@
 """Starts and stops postern-policy, and asks it questions over its socket."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -165,6 +166,20 @@ class Daemon:
     def kill(self):
         self.process.kill()
         self.process.wait()
+
+    @contextlib.contextmanager
+    def stopped(self):
+        """By SIGSTOP, for so long, and in all its threads.
+
+        A thread that waits for a core goes on for a while after kill(2) has
+        returned; the parent hears once the last one has stopped.
+        """
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     def __enter__(self):
         return self if self.process else self.start()
