@@ -8,11 +8,11 @@ import sys
 import sender
 from daemon import Daemon
 from maillog import MailLog
-from testnet import HERE, Internet, wait_for
+from testnet import HERE, PATIENCE, Internet, wait_for
 
 DEFAULT_BINARY = os.environ.get(
     "POSTERN_POLICY", HERE.parent.parent / "build/dev/postern-policy")
-MAIL_LIMIT = 30  # seconds until Postfix has tried a message
+MAIL_LIMIT = PATIENCE  # until Postfix has tried a message
 
 
 class Bench:

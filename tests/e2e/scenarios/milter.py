@@ -9,16 +9,14 @@ import subprocess
 
 import sender
 import world
-from bench import MAIL_LIMIT
 from cases import secure
 from checks import DANE, STS, equal, found_in
 from daemon import ask
 from sender import SMTPD, SOCKET
-from testnet import wait_for
+from testnet import PATIENCE, wait_for
 
 MILTER = SOCKET.with_name("milter.sock")
-WARM_UP_LIMIT = 10  # seconds
-PATIENCE = 2  # seconds that smtpd waits for the milter, by main.cf
+COMMAND_TIMEOUT = 2  # seconds that smtpd waits for an answer, by main.cf
 STARTED = 'postern_warm_ups_total{result="started"}'
 LOOKUPS = "postern_lookup_seconds_count"
 FROM_MEMORY = "postern_answers_from_memory_total"
@@ -81,7 +79,7 @@ def submit(bench, recipient):
     with Session() as session:
         session.envelope(recipient)
         session.message()
-    wait_for(lambda: "]: disconnect from " in lines(), MAIL_LIMIT,
+    wait_for(lambda: "]: disconnect from " in lines(), PATIENCE,
              "the log of the session")
     return re.findall(r"smtpd\[\d+\]: warning: (.*)", lines())
 
@@ -93,10 +91,10 @@ def warm_up(bench):
         for number, domain in enumerate((DANE, STS), start=1):
             recipients.append(bench.recipient(domain))
             session.envelope(recipients[-1])
-            wait_for(lambda: daemon.metric(STARTED) == number, WARM_UP_LIMIT,
+            wait_for(lambda: daemon.metric(STARTED) == number, PATIENCE,
                      f"the warm-up of {domain}")
             wait_for(lambda: daemon.metric("postern_lookups_in_flight") == 0,
-                     WARM_UP_LIMIT, f"the lookup of {domain}")
+                     PATIENCE, f"the lookup of {domain}")
             equal(daemon.metric(FROM_MEMORY), number - 1, "hits before DATA")
             session.message()
             delivery = bench.wait(recipients[-1])
@@ -110,7 +108,7 @@ def warm_up(bench):
         session.envelope(recipients[0])
         session.message()
         wait_for(lambda: daemon.metric(
-            'postern_warm_ups_total{result="known"}') == 1, WARM_UP_LIMIT,
+            'postern_warm_ups_total{result="known"}') == 1, PATIENCE,
             "the recipient that is known")
         equal(daemon.metric(STARTED), 2, STARTED)
 
@@ -130,7 +128,7 @@ def mail_flows_without_the_milter(bench):
         # none.
         milters = subprocess.run(["postconf", "-h", "smtpd_milters"],
                                  check=True, stdout=subprocess.PIPE, text=True)
-        found_in(rf"command_timeout *= *{PATIENCE}s?\b", milters.stdout,
+        found_in(rf"command_timeout *= *{COMMAND_TIMEOUT}s\b", milters.stdout,
                  "smtpd_milters")
         with daemon.stopped():
             told = submit(bench, recipients["stopped"])
@@ -139,7 +137,7 @@ def mail_flows_without_the_milter(bench):
               f"ends of {told}")
         subprocess.run(["postqueue", "-f"], check=True)
         for how, recipient in recipients.items():
-            wait_for(lambda: bench.log.delivery(recipient, "sent"), MAIL_LIMIT,
+            wait_for(lambda: bench.log.delivery(recipient, "sent"), PATIENCE,
                      f"the mail of the daemon {how}")
 
 
@@ -177,7 +175,7 @@ def milter_garbage(bench):
         daemon.check_alive()
         started = daemon.metric(STARTED)
         submit(bench, bench.recipient("sts-two.test"))
-        wait_for(lambda: daemon.metric(STARTED) > started, WARM_UP_LIMIT,
+        wait_for(lambda: daemon.metric(STARTED) > started, PATIENCE,
                  "a warm-up after all that")
         equal(ask("sts-two.test"), secure("mx1.sts-two.test",
                                           "mx2.sts-two.test"), "reply")
