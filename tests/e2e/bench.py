@@ -8,11 +8,11 @@ import sys
 import sender
 from daemon import Daemon
 from maillog import MailLog
-from testnet import HERE, Internet, wait_for
+from testnet import HERE, PATIENCE, Internet, wait_for
 
 DEFAULT_BINARY = os.environ.get(
     "POSTERN_POLICY", HERE.parent.parent / "build/dev/postern-policy")
-MAIL_LIMIT = 30  # seconds until Postfix has tried a message
+MAIL_LIMIT = PATIENCE  # until Postfix has tried a message
 
 
 class Bench:
@@ -31,10 +31,14 @@ class Bench:
         return Daemon(self.binary, name, self.internet.log,
                       self.internet.certificates.ca, **overrides)
 
+    def recipient(self, domain):
+        """One that no other message goes to."""
+        self.sent += 1
+        return f"user{self.sent}@{domain}"
+
     def send(self, domain):
         """Sends a message to a recipient of its own, which is returned."""
-        self.sent += 1
-        self.last = f"user{self.sent}@{domain}"
+        self.last = self.recipient(domain)
         sender.send(self.last)
         return self.last
 

@@ -1,5 +1,6 @@
 """Starts and stops postern-policy, and asks it questions over its socket."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -10,13 +11,10 @@ import urllib.request
 
 import world
 from sender import SOCKET, TLSRPT_SOCKET
-from testnet import wait_for
+from testnet import PATIENCE, wait_for
 from tlsrpt import Spool
 
-START_LIMIT = 10  # seconds
-STOP_LIMIT = 15  # answer_timeout, and some
-ASK_LIMIT = 20
-RELOAD_LIMIT = 10
+STOP_LIMIT = ASK_LIMIT = PATIENCE
 METRICS = "127.0.0.1:9474"
 REPORT_METRICS = "127.0.0.1:9475"
 OUR_INTERNET = f"{world.V4}0/24,{world.V6}/32"
@@ -102,18 +100,17 @@ class Daemon:
         def ready():
             self.check_alive(self.started_at)
             return "event=ready" in self.text(self.started_at)
-        wait_for(ready, START_LIMIT, f"{self.binary} ready")
+        wait_for(ready, PATIENCE, f"{self.binary} ready")
 
     def reload(self):
         """SIGHUP; returns what is logged up to its end."""
         offset = self.log_size()
         self.process.send_signal(signal.SIGHUP)
-
-        def reloaded():
-            text = self.text(offset)
-            # the lines that may follow come with it
-            return ("event=reload" in text and text.endswith("\n")) and text
-        return wait_for(reloaded, RELOAD_LIMIT, "the reload")
+        wait_for(lambda: "event=reload" in self.text(offset), PATIENCE,
+                 "the reload")
+        # Lines may follow; they come before the same thread answers this.
+        self.metric("up")
+        return self.text(offset)
 
     def command(self, *words, **options):
         """Runs a command of the same program with the same configuration."""
@@ -165,6 +162,20 @@ class Daemon:
     def kill(self):
         self.process.kill()
         self.process.wait()
+
+    @contextlib.contextmanager
+    def stopped(self):
+        """By SIGSTOP, for so long, and in all its threads.
+
+        A thread that waits for a core goes on for a while after kill(2) has
+        returned; the parent hears once the last one has stopped.
+        """
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     def __enter__(self):
         return self if self.process else self.start()

@@ -4,12 +4,11 @@ import pathlib
 import subprocess
 
 from maillog import MailLog
-from testnet import wait_for
+from testnet import PATIENCE, wait_for
 
 DEV = pathlib.Path("/run/dev")
 JOURNALD = "/lib/systemd/systemd-journald"
 CONFIGURATION = pathlib.Path("/run/journald.conf")
-START_LIMIT = 10  # seconds
 
 
 class Journal:
@@ -27,7 +26,7 @@ class Journal:
         with open(self.output, "wb") as log:
             self.process = subprocess.Popen([JOURNALD], stdout=log, stderr=log)
         wait_for(pathlib.Path("/run/systemd/journal/dev-log").exists,
-                 START_LIMIT, "the journal")
+                 PATIENCE, "the journal")
         return self
 
     @staticmethod

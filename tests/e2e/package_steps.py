@@ -13,9 +13,9 @@ from daemon import OUR_INTERNET
 from handbook import commands, unmarked
 from maillog import MailLog
 from reporting import reported_day
-from testnet import wait_for
+from testnet import PATIENCE, wait_for
 
-LIMIT = 30  # seconds, for mail and services
+LIMIT = PATIENCE  # for mail and services
 PACKAGE = "/root/postern.deb"
 CONFIG = "/etc/postern/postern.conf"
 SOCKET = "/var/spool/postfix/postern/policy.sock"
@@ -102,7 +102,7 @@ class Machine(Container):
         """The lines of the spool, oldest first."""
         folder = self.path("/var/spool/postern/outcomes")
         return [json.loads(line) for path in sorted(folder.glob("*.jsonl"))
-                for line in path.read_text().splitlines()]
+                for line in path.read_text().split("\n")[:-1]]
 
 
 class JournalLog(MailLog):
@@ -128,7 +128,9 @@ def install(machine):
                           check=False).stdout.strip(), "disabled", unit)
     for unit in SERVICES:
         equal(machine.restarts(unit), "0", f"restarts of {unit}")
-        found_in("event=ready", machine.out("journalctl", "-u", unit), unit)
+        # systemd hears of it before the journal does
+        wait_for(lambda: "event=ready" in
+                 machine.out("journalctl", "-u", unit), LIMIT, unit)
 
 
 def users_and_folders(machine):
@@ -282,9 +284,12 @@ def more_sockets(machine):
     found_in("(?m)^postern_answers_total", machine.metrics(), "metrics")
     equal(machine.out("stat", "-c", "%a %U %G", MILTER_SOCKET),
           "660 root postfix", MILTER_SOCKET)
-    log = machine.out("journalctl", "-u", "postern-policy", "-n", "20")
-    for purpose in ("policy", "milter", "metrics"):
-        found_in(f"event=listening socket=[^ ]+ for={purpose}", log, purpose)
+
+    def listening_for():
+        log = machine.out("journalctl", "-u", "postern-policy", "-n", "20")
+        return set(re.findall(r"event=listening socket=[^ ]+ for=(\w+)", log))
+    wait_for(lambda: listening_for() >= {"policy", "milter", "metrics"}, LIMIT,
+             "the log")
 
 
 def kill(machine):
@@ -294,8 +299,8 @@ def kill(machine):
     delivery = machine.delivery(STS)
     equal((delivery.status, delivery.tls), ("sent", "Verified"), f"{delivery}")
     for unit in SERVICES:
-        wait_for(lambda: machine.is_active(unit), LIMIT, unit)
-        equal(machine.restarts(unit), "1", f"restarts of {unit}")
+        wait_for(lambda: machine.restarts(unit) == "1" and
+                 machine.is_active(unit), LIMIT, f"the restart of {unit}")
 
 
 def upgrade(machine):

@@ -21,9 +21,9 @@ import world
 from certs import openssl
 from checks import equal, found_in
 from daemon import OUR_INTERNET, REPORT_METRICS, Daemon
-from testnet import listening, wait_for
+from testnet import PATIENCE, listening, wait_for
 
-LIMIT = 20  # seconds
+LIMIT = PATIENCE
 SUBMITTER = "reporter.test"
 CONTACT = "tlsrpt@" + SUBMITTER
 SENDER = "bounces@" + SUBMITTER

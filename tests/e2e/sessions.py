@@ -10,10 +10,9 @@ from checks import equal
 from journal import Journal, JournalLog
 from maillog import MailLog
 from newer_postfix import MAILLOG, SOCKET, TLSRPT_SOCKET, NewerPostfix
-from testnet import Internet, wait_for
+from testnet import PATIENCE, Internet, wait_for
 from tlsrpt import detail, differences, outcome
 
-MAIL_LIMIT = 30  # seconds until Postfix has tried a message
 HANDSHAKE = ("validation-failure", "tls-handshake-failure")
 SELF_SIGNED = ("validation-failure", "self-signed_certificate")
 
@@ -189,7 +188,7 @@ class Sessions:
         return recipient
 
     def wait(self, recipient):
-        return wait_for(lambda: self.log.delivery(recipient), MAIL_LIMIT,
+        return wait_for(lambda: self.log.delivery(recipient), PATIENCE,
                         f"delivery to {recipient}")
 
     def problems(self, session, delivery, lines):

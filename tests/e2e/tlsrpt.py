@@ -6,10 +6,8 @@ import re
 import socket
 import time
 
-from testnet import wait_for
+from testnet import PATIENCE, wait_for
 
-SEND_LIMIT = 10  # seconds that a full socket is waited for
-SPOOL_LIMIT = 10  # until a line is there
 POLICY_TYPES = {"tlsa": 1, "sts": 2, "no-policy-found": 9}
 
 
@@ -44,7 +42,7 @@ def datagram(domain, policy_type="no-policy-found", policy_domain=None,
 def send_datagrams(path, *datagrams):
     """Sends them one by one; waits where the socket's queue is full."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-        sender.settimeout(SEND_LIMIT)
+        sender.settimeout(PATIENCE)
         for each in datagrams:
             sender.sendto(each, str(path))
 
@@ -83,7 +81,7 @@ class Spool:
         def enough():
             found = self.outcomes(domain, source)
             return len(found) >= count and found
-        return wait_for(enough, SPOOL_LIMIT, f"{count} outcomes of {domain}")
+        return wait_for(enough, PATIENCE, f"{count} outcomes of {domain}")
 
     def wait_written(self, path):
         """What was sent to the socket at `path` up to now is in the file."""

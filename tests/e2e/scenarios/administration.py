@@ -11,10 +11,9 @@ from cases import NONE, secure
 from checks import DANE, STS, equal, found_in
 from daemon import ask
 from sender import SOCKET
-from testnet import wait_for
+from testnet import PATIENCE, wait_for
 
 MAIN_CF = pathlib.Path("/etc/postfix/main.cf")
-PURGE_LIMIT = 5  # seconds; 2 are promised
 UNPRIVILEGED = {"user": "nobody", "group": "nogroup", "extra_groups": []}
 
 
@@ -55,7 +54,7 @@ def cache_command(bench):
         purged = daemon.command("cache", "purge", domain.fqdn, "--json")
         equal((purged.returncode, purged.stdout), (0, '{"purged":1}\n'),
               "purge")
-        wait_for(lambda: ask(domain.fqdn) == NONE, PURGE_LIMIT,
+        wait_for(lambda: ask(domain.fqdn) == NONE, PATIENCE,
                  "the purge in the daemon")
         equal(ask(domain.fqdn + ":587"), NONE, "another port, too")
         equal(daemon.command("cache", "purge", domain.fqdn).returncode, 1,
@@ -64,7 +63,7 @@ def cache_command(bench):
         daemon.command("cache", "purge", "--all")
         assert not daemon.remembered(STS), "purge --all left a policy"
         wait_for(lambda: "event=purged domain=(all)" in daemon.text(),
-                 PURGE_LIMIT, "the purge of all in the daemon")
+                 PATIENCE, "the purge of all in the daemon")
         equal(ask(STS), secure("mx." + STS), "reply after the purge of all")
 
 

@@ -9,10 +9,9 @@ import world
 from cases import NONE, secure
 from checks import DANE, STS, Skipped, equal
 from daemon import Client
-from testnet import wait_for
+from testnet import PATIENCE, wait_for
 
 NOBODY = "127.0.0.9"  # no resolver
-PURGE_LIMIT = 10  # seconds
 # What the main thread may call once the daemon is ready. On descriptors: those
 # of SOCKETS alone, which do not block.
 ON_SOCKETS = {
@@ -98,7 +97,7 @@ def loop_never_blocks(bench):
             assert "event=reloaded" in daemon.reload(), "no reload"
             equal(client.ask("parent.test"), "OK encrypt", "after the reload")
             daemon.command("cache", "purge", purged.fqdn)
-            wait_for(lambda: client.ask(purged.fqdn) == NONE, PURGE_LIMIT,
+            wait_for(lambda: client.ask(purged.fqdn) == NONE, PATIENCE,
                      "the purge")
             mixed_load(client)
         daemon.metric("postern_connections")
@@ -107,7 +106,7 @@ def loop_never_blocks(bench):
             assert client.reply() is None, "nonsense was answered"
         daemon.process.send_signal(signal.SIGTERM)
         pid = daemon.process.pid
-        wait_for(lambda: f"{pid} +++ " in text_of(trace), 10,
+        wait_for(lambda: f"{pid} +++ " in text_of(trace), PATIENCE,
                  "the end of the trace")
     assert "fdatasync(" in text_of(trace), "nothing was written to the disk"
     seen = {}

@@ -9,7 +9,7 @@ from cases import NONE, secure
 from checks import DANE, STS, equal, found_in
 from daemon import Client, ask
 from sender import SOCKET
-from testnet import wait_for
+from testnet import PATIENCE, wait_for
 
 MX_NONE = "secure match=mx.none.test servername=hostname"
 OVERRIDES = f"""\
@@ -23,8 +23,6 @@ none-signed.test encrypt
 """
 NOBODY = "127.0.0.9"  # no resolver
 USER = "nobody"
-RECOVERY = 15  # seconds
-RELOAD_LIMIT = 10  # seconds
 TABLE = "postern_table_entries"
 LOOKUPS = "postern_lookups_in_flight"
 FROM_MEMORY = "postern_answers_from_memory_total"
@@ -103,22 +101,22 @@ def reload_configuration(bench):
     """SIGHUP takes up what it can, says what it cannot, and refuses faults."""
     with bench.daemon("reconfigured", dns__timeout="1s",
                       dns__server=NOBODY) as daemon, Client() as client:
-        wait_for(lambda: "event=resolver_silent" in daemon.text(), RECOVERY,
+        wait_for(lambda: "event=resolver_silent" in daemon.text(), PATIENCE,
                  "the complaint about the resolver")
         reply = client.ask("dane-ta.test")
         assert reply.startswith("TEMP "), f"without a resolver: {reply!r}"
         daemon.own["dns__server"] = "127.0.0.1"
         daemon.configure()
         found_in("event=reloaded", daemon.reload(), "the log")
-        wait_for(lambda: "OK dane-only" == client.ask(DANE), RECOVERY,
+        wait_for(lambda: "OK dane-only" == client.ask(DANE), PATIENCE,
                  "an answer by the new resolver")
 
         daemon.configure(policy__lisen="unix:/x", dns__server=NOBODY)
         found_in(rf"event=reload_failed .*{daemon.config}:\d+: "
                  r".*policy\.listen", daemon.reload(), "the log")
         equal(daemon.metric(FAILED), 1, FAILED)
-        equal(client.ask("dane-key.test"), "OK dane-only",
-              "the old resolver, after a bad configuration")
+        wait_for(lambda: client.ask("dane-key.test") == "OK dane-only",
+                 PATIENCE, "the old resolver, after a bad configuration")
         daemon.configure(sts__ca_file="/no/such/file")
         found_in("event=reload_failed .*/no/such/file", daemon.reload(),
                  "the log")
@@ -145,7 +143,7 @@ def hanging_reload(daemon):
             assert error.errno == errno.ENXIO, error  # nobody reads yet
             return None
     daemon.process.send_signal(signal.SIGHUP)
-    fd = wait_for(writing_end, RELOAD_LIMIT, "the reload")
+    fd = wait_for(writing_end, PATIENCE, "the reload")
     path.unlink()
     with open(fd, "w", encoding="ascii") as pipe:
         yield pipe
@@ -175,7 +173,7 @@ def reload_during_a_reload(bench):
             for _ in range(2):  # with the second answer it has been heard
                 equal(client.ask(DANE), "OK dane-only", "before")
             pipe.write(f"{DANE} encrypt\n")
-        wait_for(lambda: client.ask(DANE) == "OK may", RELOAD_LIMIT,
+        wait_for(lambda: client.ask(DANE) == "OK may", PATIENCE,
                  "the newest line")
         equal(daemon.text().count("event=reloaded"), 2, "reloads")
 
@@ -184,14 +182,14 @@ def reload_of_the_resolver(bench):
     """What another resolver said is not kept; other answers are."""
     with bench.daemon("resolvers") as daemon, Client() as client:
         equal(client.ask(DANE), "OK dane-only", "before")
-        wait_for(lambda: daemon.metric(LOOKUPS) == 0, RECOVERY, "the lookup")
+        wait_for(lambda: daemon.metric(LOOKUPS) == 0, PATIENCE, "the lookup")
         daemon.configure(sts__fetch_timeout="50s")
         found_in("event=reloaded", daemon.reload(), "the log")
         equal(daemon.metric(TABLE), 1, "answers, with the same resolver")
         daemon.configure(dns__server=["127.0.0.1", NOBODY])
         found_in("event=reloaded", daemon.reload(), "the log")
         equal(daemon.metric(TABLE), 0, "answers, with another one")
-        wait_for(lambda: "OK dane-only" == client.ask(DANE), RECOVERY,
+        wait_for(lambda: "OK dane-only" == client.ask(DANE), PATIENCE,
                  "an answer by the new resolver")
 
 

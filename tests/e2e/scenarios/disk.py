@@ -9,12 +9,11 @@ import time
 from cases import secure
 from checks import STS, equal, found_in
 from daemon import ask
-from testnet import wait_for
+from testnet import PATIENCE, wait_for
 
 WILDCARD = "sts-wildcard.test"
 ANSWERS = {STS: secure("mx." + STS), WILDCARD: secure("." + WILDCARD)}
 NOBODY = "127.0.0.9"  # no resolver
-RETRY_LIMIT = 10  # seconds
 ERRORS = "postern_store_errors_total"
 # As the first version made it.
 VERSION_1 = """
@@ -94,20 +93,20 @@ def no_room_on_disk(bench):
             assert not daemon.policy_file().exists(), "it was not read-only"
             mount("-o", "remount,rw", daemon.cache)
             wait_for(lambda: daemon.policy_file().exists() and
-                     daemon.remembered(STS), RETRY_LIMIT,
+                     daemon.remembered(STS), PATIENCE,
                      "the policy on the disk that is writable again")
 
             filler = daemon.cache / "filler"
             fill(filler)
             errors = daemon.metric(ERRORS)
             is_answered(WILDCARD, "with a full disk")
-            wait_for(lambda: daemon.metric(ERRORS) > errors, RETRY_LIMIT,
+            wait_for(lambda: daemon.metric(ERRORS) > errors, PATIENCE,
                      "an error that is counted")
             assert not daemon.remembered(WILDCARD), "the disk was not full"
             equal(ask(WILDCARD + ":587"), ANSWERS[WILDCARD],
                   "the policy in memory")
             filler.unlink()
-            wait_for(lambda: daemon.remembered(WILDCARD), RETRY_LIMIT,
+            wait_for(lambda: daemon.remembered(WILDCARD), PATIENCE,
                      "the policy on the disk that has room again")
             assert daemon.remembered(STS), "the first policy is gone"
             daemon.check_alive()
@@ -135,7 +134,7 @@ def restart_without_room(bench):
             daemon.configure()
             daemon.reload()
             is_answered(WILDCARD, "with room again")
-            wait_for(lambda: daemon.remembered(WILDCARD), RETRY_LIMIT,
+            wait_for(lambda: daemon.remembered(WILDCARD), PATIENCE,
                      "the policy on the disk that has room again")
             assert daemon.remembered(STS), "the first policy is gone"
 

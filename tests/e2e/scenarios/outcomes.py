@@ -15,11 +15,10 @@ from checks import DANE, Skipped, equal, found_in, is_temp
 from daemon import Client, ask
 from scenarios.disk import fill, small_disk
 from sender import TLSRPT_SOCKET, tells_of_sessions
-from testnet import wait_for
+from testnet import PATIENCE, wait_for
 from tlsrpt import (datagram, detail, differences, outcome, parse,
                     send_datagrams)
 
-LIMIT = 10  # seconds
 LOST = "postern_outcomes_lost_total"
 WRITTEN = "postern_outcomes_written_total"
 FAILING = "postern_spool_failing"
@@ -108,12 +107,12 @@ def socket_is_kept(bench):
             send_datagrams(path, *[datagram("stopped.test")] * QUEUE)
             daemon.start(prefix, pass_fds=(fd,))
             wait_for(lambda: daemon.spool.sessions("stopped.test") == QUEUE,
-                     LIMIT, "what came while it was stopped")
+                     PATIENCE, "what came while it was stopped")
             daemon.kill()
             send_datagrams(path, *[datagram("killed.test")] * QUEUE)
             daemon.start(prefix, pass_fds=(fd,))
             wait_for(lambda: daemon.spool.sessions("killed.test") == QUEUE,
-                     LIMIT, "what came after kill -9")
+                     PATIENCE, "what came after kill -9")
             equal(daemon.stop(), 0, "exit status")
     equal(daemon.spool.sessions(None), 2 + 2 * QUEUE, "all sessions")
 
@@ -127,7 +126,7 @@ def started_by_a_datagram(bench):
     daemon.launch(prefix=["systemd-socket-activate", "--datagram", "--listen",
                           path, "--fdname=tlsrpt"])
     with daemon:
-        wait_for(lambda: f"Listening on {path} as" in daemon.text(), LIMIT,
+        wait_for(lambda: f"Listening on {path} as" in daemon.text(), PATIENCE,
                  "systemd's socket")
         send_datagrams(path, datagram("first.test"))
         daemon.wait_ready()
@@ -173,7 +172,7 @@ def no_room_for_outcomes(bench):
             send_datagrams(TLSRPT_SOCKET, datagram("full.test", failures=[
                 {**failure, "f": f"number {number}"}]))
         wait_for(lambda: daemon.metric(WRITTEN) + daemon.metric(LOST) ==
-                 sent + 1, LIMIT, "all of them written or counted as lost")
+                 sent + 1, PATIENCE, "all of them written or counted as lost")
         lost = daemon.metric(LOST)
         assert lost > 0, "the disk was not full"
         equal(daemon.metric(FAILING), 1, FAILING)
@@ -359,9 +358,11 @@ def findings(bench):
 def deferred_for_a_policy(bench):
     """A slow policy file, for which mail was deferred, is a failed session."""
     domain = "web-slow.test"
-    with bench.daemon("slowpolicy", policy__answer_timeout="1s",
-                      sts__fetch_timeout="3s") as daemon:
-        is_temp(ask(domain), domain)
+    with bench.daemon("slowpolicy", policy__answer_timeout="3s",
+                      sts__fetch_timeout="5s") as daemon:
+        reply = ask(domain)
+        is_temp(reply, domain)
+        assert "policy" in reply, f"{domain} waits for something else: {reply}"
         got = daemon.spool.wait(domain)
         equal(len(got), 1, "lines")
         as_expected(got[0], outcome(

@@ -6,9 +6,9 @@ import subprocess
 import world
 from cases import NONE
 from checks import DANE, equal
-from daemon import Client, ask
+from daemon import STOP_LIMIT, Client, ask
 from sender import SOCKET
-from testnet import wait_for
+from testnet import PATIENCE, wait_for
 
 TCP_SOCKET = "127.0.0.1:8461"
 
@@ -24,7 +24,7 @@ def kill_and_restart(bench):
         daemon.start()
         equal(ask(DANE), "OK dane-only", "after")
         subprocess.run(["postqueue", "-f"], check=True)
-        wait_for(lambda: bench.log.delivery(bench.last, "sent"), 15,
+        wait_for(lambda: bench.log.delivery(bench.last, "sent"), PATIENCE,
                  "the deferred mail")
 
 
@@ -41,11 +41,11 @@ def terminate_while_asked(bench):
     with bench.daemon("asked", policy__answer_timeout="3s") as daemon:
         with Client() as client:
             client.send_question(world.BY_NAME["web-slow"].fqdn)
-            wait_for(fetching, 2, "the policy fetch")
+            wait_for(fetching, PATIENCE, "the policy fetch")
             daemon.process.terminate()
             reply = client.reply()
             assert reply, "no answer after SIGTERM"
-        equal(daemon.process.wait(10), 0, "exit status")
+        equal(daemon.process.wait(STOP_LIMIT), 0, "exit status")
         assert not SOCKET.exists(), "the socket file is still there"
 
 

@@ -14,9 +14,8 @@ from cases import NONE, secure
 from checks import DANE, STS, Skipped, equal, found_in
 from daemon import METRICS, STOP_LIMIT, Client, ask
 from sender import SOCKET
-from testnet import wait_for
+from testnet import PATIENCE, wait_for
 
-NOTIFY_LIMIT = 10  # seconds
 USER = "nobody"
 CROWD = 1000
 
@@ -27,7 +26,7 @@ class NotifySocket:
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(str(path))
-        self.socket.settimeout(NOTIFY_LIMIT)
+        self.socket.settimeout(PATIENCE)
 
     def wait(self, variable):
         """The next message with that line, others are passed over."""
@@ -54,7 +53,7 @@ def socket_activation(bench):
         "--setenv=WATCHDOG_USEC=200000"])
     with daemon:
         wait_for(lambda: f"Listening on {milter} as" in daemon.text(),
-                 NOTIFY_LIMIT, "systemd's sockets")
+                 PATIENCE, "systemd's sockets")
         equal(ask(DANE, path=path), "OK dane-only", "reply")
         daemon.wait_ready()
         notify.wait("READY=1")
