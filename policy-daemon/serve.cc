@@ -464,7 +464,7 @@ int Serve(const CommandLine& line, int argc, const char* const* argv) {
   WantFiles(options);
   const Options::Run& run = options.run;
   const Status folder =
-      PrepareFolder(options.cache.directory, run.user, run.group);
+      PrepareFolder(options.cache.directory, run.user, run.group, 0700);
   if (!folder)
     Log(LogLevel::kError, "no_cache_directory",
         {{"reason", folder.error().message},
