@@ -24,7 +24,8 @@ struct Identity {
 Result<Identity> IdentityOf(const std::string& user, const std::string& group) {
   const passwd* account = user.empty() ? nullptr : getpwnam(user.c_str());
   if (!user.empty() && !account)
-    return Error{"run.user: there is no user '" + user + "'"};
+    return Error{"there is no user '" + user +
+                 "' (see run.user and report.user)"};
   Identity who{account ? account->pw_uid : getuid(),
                account ? account->pw_gid : getgid()};
   if (!group.empty()) {

@@ -88,9 +88,9 @@ TEST_F(SocketFileTest, GivesNothingThatTakesItsPlace) {
     const char* name;
     int (*put)(const char* victim, const char* path);
   };
-  for (const Swap& swap : {Swap{"a symbolic link", symlink},
-                           Swap{"a hard link", link},
-                           Swap{"another file", rename}}) {
+  for (const Swap& swap :
+       {Swap{"a symbolic link", symlink}, Swap{"a hard link", link},
+        Swap{"another file", rename}}) {
     const std::string victim = folder_.Write("victim", "secret");
     ASSERT_EQ(chmod(victim.c_str(), 0600), 0);
     const auto before = StateOf(victim);
@@ -113,7 +113,8 @@ TEST_F(SocketFileTest, GivesNothingThatTakesItsPlace) {
 TEST_F(SocketFileTest, GivesAFolderThatItMakesAndNoOther) {
   const passwd* nobody = getpwnam("nobody");
   if (geteuid() != 0 || !nobody) GTEST_SKIP() << "needs root";
-  const std::string made = folder_.PathOf("made"), there = folder_.PathOf("dir"),
+  const std::string made = folder_.PathOf("made"),
+                    there = folder_.PathOf("dir"),
                     linked = folder_.PathOf("link");
   ASSERT_EQ(mkdir(there.c_str(), 0700), 0);
   ASSERT_EQ(symlink(there.c_str(), linked.c_str()), 0);
