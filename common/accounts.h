@@ -24,9 +24,9 @@ struct Account {
 // wherever they can be; else run.user.
 Account ReportAccount(const Options& options);
 
-// Of a command of the daemon that runs as `account`: the same. Where that is not
-// set, who owns `folder`, which the command reads; where there is no such folder,
-// nobody. Who is not root stays as started.
+// Of a command of the daemon that runs as `account`: the same. Where that is
+// not set, who owns `folder`, which the command reads; where there is no such
+// folder, nobody. Who is not root stays as started.
 Account CommandAccount(const Account& account, const std::string& folder);
 
 // CommandAccount of postern-policy's commands: run.user, or who owns

@@ -43,9 +43,9 @@ bool Copy(int from_folder, const char* from, int to_folder, const char* to) {
   if (!source || fstat(source.get(), &info) != 0) return false;
   errno = EINVAL;
   if (!S_ISREG(info.st_mode)) return false;
-  const FileDescriptor target(openat(
-      to_folder, to, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
-      0640));
+  const FileDescriptor target(
+      openat(to_folder, to,
+             O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0640));
   return target && CopyBytes(source.get(), target.get());
 }
 

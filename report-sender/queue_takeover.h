@@ -2,8 +2,8 @@
 //
 // Up to 0.1.0 reports waited in the folder "reports" of the spool, as files of
 // the policy daemon's user. Who delivers from another folder by now begins with
-// a copy of what waits there: else the days that are in the spool still would be
-// reported once more. The old files stay as they are, and are not looked at
+// a copy of what waits there: else the days that are in the spool still would
+// be reported once more. The old files stay as they are, and are not looked at
 // again.
 #pragma once
 

@@ -17,9 +17,7 @@ namespace {
 
 using std::chrono::seconds;
 
-const passwd* Nobody() {
-  return geteuid() == 0 ? getpwnam("nobody") : nullptr;
-}
+const passwd* Nobody() { return geteuid() == 0 ? getpwnam("nobody") : nullptr; }
 
 TEST(ReportAccount, IsItsOwnWhereverItCanBe) {
   const bool has_package = getpwnam("postern-report") != nullptr;
@@ -93,7 +91,11 @@ TEST(DoneAs, TellsWhyItWasNotDone) {
        "thrown"},
       {"", []() -> std::string { _exit(0); }, "it ended before it was done"},
       {"", [] { return std::string(100000, 'x'); }, "it said too much"},
-      {"", []() -> std::string { raise(SIGALRM); return ""; },
+      {"",
+       []() -> std::string {
+         raise(SIGALRM);
+         return "";
+       },
        "it was not done within 1 seconds"}};
   for (const Case& one : cases) {
     const auto done = DoneAs({one.user, ""}, seconds(1), one.work);
