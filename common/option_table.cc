@@ -186,7 +186,7 @@ const std::vector<OptionSpec>& Specs() {
        [](Options& o, const std::string& text) {
          return AssignUint(o.cache.max_entries, text, 100, 100000000);
        }},
-      {"cache.max_bytes", "1GiB", "a size from 1MiB",
+      {"cache.max_bytes", "256MiB", "a size from 1MiB",
        "memory for answers, e.g. 256MiB; also the size of policies.db", false,
        [](Options& o, const std::string& text) {
          const auto size = ParseSize(text);
@@ -354,14 +354,19 @@ const std::vector<OptionSpec>& Specs() {
          o.report.instance = text;
          return !text.empty();
        }},
-      {"report.queue_directory", "", "a folder",
-       "where reports wait (default: reports in spool.directory)", false,
+      {"report.queue_directory", "/var/lib/postern-report", "a folder",
+       "where reports wait; what 0.1.0 left in the folder reports of\n"
+       "spool.directory is taken over",
+       false,
        [](Options& o, const std::string& text) {
          o.report.queue_directory = text;
          return text.starts_with('/');
        }},
       {"report.user", "", "a user's name",
-       "user that postern-report runs as (default: as started)", false,
+       "user that postern-report runs as, in group run.user (default:\n"
+       "postern-report, if run.user is set and there is such a user; else\n"
+       "run.user)",
+       false,
        [](Options& o, const std::string& text) {
          o.report.user = text;
          return true;

@@ -100,9 +100,9 @@ struct Options {
     std::string contact_info;       // "": postmaster of the host's domain
     std::string sender_address;     // "": contact_info
     std::string instance;           // "": the host's name
-    std::string queue_directory;    // "": "reports" in the spool's directory
-    std::string user;               // "": stay as started
-    uint32_t max_per_target = 0;    // reports a day for one address or host
+    std::string queue_directory;
+    std::string user;             // "": see ReportAccount
+    uint32_t max_per_target = 0;  // reports a day for one address or host
     std::string sendmail;
     Seconds jitter{0};
     Seconds retry_for{0};

@@ -4,11 +4,14 @@
 #include <cerrno>
 #include <cstring>
 
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "common/file_descriptor.h"
 
 namespace postern {
 namespace {
@@ -21,7 +24,8 @@ struct Identity {
 Result<Identity> IdentityOf(const std::string& user, const std::string& group) {
   const passwd* account = user.empty() ? nullptr : getpwnam(user.c_str());
   if (!user.empty() && !account)
-    return Error{"run.user: there is no user '" + user + "'"};
+    return Error{"there is no user '" + user +
+                 "' (see run.user and report.user)"};
   Identity who{account ? account->pw_uid : getuid(),
                account ? account->pw_gid : getgid()};
   if (!group.empty()) {
@@ -49,16 +53,21 @@ Status BecomeUser(const std::string& user, const std::string& group) {
 }
 
 Status PrepareFolder(const std::string& path, const std::string& user,
-                     const std::string& group) {
+                     const std::string& group, uint32_t mode) {
   const auto who = IdentityOf(user, group);
   if (!who) return who.error();
-  if (mkdir(path.c_str(), 0750) != 0) {
+  if (mkdir(path.c_str(), static_cast<mode_t>(mode)) != 0) {
     if (errno == EEXIST) return Done{};
     return Error{"cannot make the folder " + path + ": " +
                  std::strerror(errno)};
   }
-  const bool ours = who->uid == geteuid() && who->gid == getegid();
-  if (!ours && lchown(path.c_str(), who->uid, who->gid) != 0)
+  if (who->uid == geteuid() && who->gid == getegid()) return Done{};
+  // By the folder itself: its path may lead elsewhere by now.
+  const FileDescriptor made(
+      open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  struct stat info {};
+  if (!made || fstat(made.get(), &info) != 0 || info.st_uid != geteuid() ||
+      fchown(made.get(), who->uid, who->gid) != 0)
     return Error{"cannot give " + path + " to " + user + ": " +
                  std::strerror(errno)};
   return Done{};

@@ -13,9 +13,9 @@ namespace postern {
 Status BecomeUser(const std::string& user, const std::string& group);
 
 // Makes the folder if it is missing (its last part alone), for `user` and
-// `group` as above, mode 0750. One that exists stays as it is.
+// `group` as above. One that exists stays as it is; no link is followed.
 Status PrepareFolder(const std::string& path, const std::string& user,
-                     const std::string& group);
+                     const std::string& group, uint32_t mode = 0750);
 
 // Raises the limit of open files to at least `wanted` if the system lets us;
 // returns what we have.

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <optional>
@@ -10,7 +11,6 @@
 
 #include <fcntl.h>
 #include <grp.h>
-#include <pwd.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/privileges.h"
 
 namespace postern {
 namespace {
@@ -76,28 +77,17 @@ bool SomebodyServes(const std::string& path, int type) {
   return alive;
 }
 
-// The daemon removes the socket when it ends, and by then it is `owner`.
-void GiveFolder(const std::filesystem::path& folder, const std::string& owner) {
-  const passwd* account = owner.empty() ? nullptr : getpwnam(owner.c_str());
-  if (account &&
-      chown(folder.c_str(), account->pw_uid, static_cast<gid_t>(-1)) != 0)
-    Log(LogLevel::kWarn, "folder_not_given",
-        {{"folder", folder.string()}, {"reason", ErrnoText()}});
-}
-
 std::filesystem::path FolderOf(const std::string& path) {
   return std::filesystem::path(path).parent_path();
 }
 
+// For `owner`: the daemon removes the socket when it ends, and is that by then.
 Status MakeFolder(const std::string& path, const std::string& owner) {
   const std::filesystem::path folder = FolderOf(path);
   if (folder.empty()) return Done{};
-  if (mkdir(folder.c_str(), 0755) == 0)
-    GiveFolder(folder, owner);
-  else if (errno != EEXIST)
-    return Error{"cannot make the folder " + folder.string() + " for socket " +
-                 path + ": " + ErrnoText()};
-  return Done{};
+  const Status made = PrepareFolder(folder, owner, "", 0755);
+  if (made) return made;
+  return Error{made.error().message + ", for the socket " + path};
 }
 
 Status RemoveStale(const std::string& path, int type) {
@@ -117,20 +107,54 @@ Status RemoveStale(const std::string& path, int type) {
   return Done{};
 }
 
-Status SetUnixMode(const std::string& path, const SocketFile::Mode& mode,
-                   std::optional<gid_t> group) {
-  if (group && chown(path.c_str(), static_cast<uid_t>(-1), *group) != 0) {
-    if (!mode.group.empty())
-      return Error{"cannot give " + path + " to group " + mode.group + ": " +
-                   ErrnoText()};
-    Log(LogLevel::kWarn, "socket_not_for_postfix",
-        {{"socket", path},
-         {"reason", ErrnoText()},
-         {"advice",
-          "start as root (run.user drops it), or set policy.socket_group"}});
+// What is made while this lives has this mode and, where root makes it, this
+// group from its first moment on. Nothing is given by its path afterwards: in a
+// folder of somebody else's, a path may be another file by then.
+class MadeWith {
+ public:
+  MadeWith(mode_t mode, std::optional<gid_t> group)
+      : mask_(umask(~mode & 0777)), group_(getegid()) {
+    // Whom this is refused gives it in CheckMade, with no more rights than the
+    // folder's owner could have.
+    if (group) static_cast<void>(setegid(*group));
   }
-  if (chmod(path.c_str(), static_cast<mode_t>(mode.mode)) != 0)
-    return Error{"cannot set the mode of " + path + ": " + ErrnoText()};
+  MadeWith(const MadeWith&) = delete;
+  MadeWith& operator=(const MadeWith&) = delete;
+  ~MadeWith() {
+    umask(mask_);
+    if (getegid() != group_ && setegid(group_) != 0) std::abort();
+  }
+
+ private:
+  const mode_t mask_;
+  const gid_t group_;
+};
+
+// Is what lies there what was to be made?
+Status CheckMade(const std::string& path, const SocketFile::Mode& mode,
+                 std::optional<gid_t> group, struct stat& info) {
+  const bool is_root = geteuid() == 0;
+  const bool not_given =
+      group && !is_root && lchown(path.c_str(), static_cast<uid_t>(-1), *group);
+  const std::string reason = not_given ? ErrnoText() : "its folder has another";
+  if (lstat(path.c_str(), &info) != 0 || !S_ISSOCK(info.st_mode) ||
+      info.st_uid != geteuid())
+    return Error{path +
+                 " was replaced while it was made; its folder must be nobody's "
+                 "but root's and run.user's"};
+  if ((info.st_mode & 07777) != mode.mode)
+    return Error{path +
+                 " does not get its mode; its folder has an ACL of its "
+                 "own (getfacl tells)"};
+  if (!group || info.st_gid == *group) return Done{};
+  if (!mode.group.empty())
+    return Error{"cannot give " + path + " to group " + mode.group + ": " +
+                 reason};
+  Log(LogLevel::kWarn, "socket_not_for_postfix",
+      {{"socket", path},
+       {"reason", reason},
+       {"advice",
+        "start as root (run.user drops it), or set policy.socket_group"}});
   return Done{};
 }
 
@@ -146,20 +170,18 @@ Result<SocketFile> SocketFile::Make(const std::string& path, int type,
   const FolderLock lock(FolderOf(path));
   const Status removed = RemoveStale(path, type);
   if (!removed) return removed.error();
-  // Nobody may connect before mode and group are right.
-  const mode_t old_mask = umask(0177);
-  const Status bound = bind();
-  umask(old_mask);
+  const auto bound = [&] {
+    const MadeWith these(static_cast<mode_t>(mode.mode), *group);
+    return bind();
+  }();
   if (!bound) return bound.error();
-  SocketFile file;
   struct stat info {};
-  if (lstat(path.c_str(), &info) == 0) {
-    file.path_ = path;
-    file.device_ = info.st_dev;
-    file.inode_ = info.st_ino;
-  }
-  const Status set = SetUnixMode(path, mode, *group);
-  if (!set) return set.error();
+  const Status checked = CheckMade(path, mode, *group, info);
+  SocketFile file;  // removes it again where it is not as it has to be
+  if (S_ISSOCK(info.st_mode)) file.path_ = path;
+  file.device_ = info.st_dev;
+  file.inode_ = info.st_ino;
+  if (!checked) return checked.error();
   return file;
 }
 

@@ -1,9 +1,10 @@
 // SocketFile: the file of a unix socket that this process has bound.
 //
 // A stale file is replaced, a live one is an Error; the folder's last part is
-// made if it is missing; nobody can connect before mode and group are right.
-// Of two daemons that start on one path in the same instant, one gets the
-// Error.
+// made if it is missing. Mode and group are the file's from its first moment
+// on: root changes nothing by its path, which whoever owns the folder could
+// make another file's. Of two daemons that start on one path in the same
+// instant, one gets the Error.
 #pragma once
 
 #include <cstdint>

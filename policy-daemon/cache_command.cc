@@ -8,6 +8,7 @@
 #include <rapidjson/stringbuffer.h>
 #include <rapidjson/writer.h>
 
+#include "common/accounts.h"
 #include "common/domain_name.h"
 #include "common/text.h"
 #include "common/utc.h"
@@ -269,6 +270,12 @@ int Cache(const CommandLine& line) {
     names.push_back(*name);
   }
   if (line.all) names = {""};
+  if (const Status become = Become(PolicyCommandAccount(line.options));
+      !become) {
+    std::fprintf(stderr, "postern-policy: %s\n",
+                 become.error().message.c_str());
+    return 2;
+  }
   Metrics metrics;
   auto file = PolicyFile::OpenBeside(
       PolicyFilePath(line.options),

@@ -4,16 +4,19 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 
 #include <grp.h>
 #include <pwd.h>
 #include <unistd.h>
 
+#include "common/accounts.h"
 #include "common/run_program.h"
 #include "common/text.h"
 
 #include "policy-daemon/configuration.h"
 #include "policy-daemon/maillog_line.h"
+#include "policy-daemon/memory_bounds.h"
 #include "policy-daemon/resolver_check.h"
 #include "policy-daemon/wiring.h"
 #include "policy-daemon/wiring_record.h"
@@ -58,18 +61,35 @@ std::vector<std::pair<const char*, std::string>> FilesOf(
   return files;
 }
 
-// Root reads everything; the daemon, and a reload of it, read as run.user.
+// nullopt: nobody can say.
+std::optional<bool> CanRead(const std::string& user, const std::string& path) {
+  const auto tried =
+      RunProgram({"runuser", "-u", user, "--", "test", "-r", path});
+  if (!tried || tried->exit_status > 1) return std::nullopt;
+  return tried->ok();
+}
+
+// Root reads everything; the daemons, and reloads of them, read as their users.
 void CheckReadable(const CommandLine& line,
                    std::vector<std::string>& warnings) {
   const std::string& user = line.options.run.user;
+  const std::string reporter = ReportAccount(line.options).user;
   if (geteuid() != 0 || user.empty()) return;
   for (const auto& [name, path] : FilesOf(line)) {
-    const auto tried =
-        RunProgram({"runuser", "-u", user, "--", "test", "-r", path});
-    if (tried && tried->exit_status == 1)
-      warnings.push_back(std::string(name) + ": " + user + " cannot read " +
+    const bool is_report = std::string_view(name).starts_with("report.");
+    const std::string& reader = is_report ? reporter : user;
+    if (CanRead(reader, path) == false)
+      warnings.push_back(std::string(name) + ": " + reader + " cannot read " +
                          path + ": the next start, or reload, would fail");
   }
+  if (reporter == user) return;
+  // Who answers strangers is not to sign in our name.
+  for (const std::string& key : line.options.report.dkim_keys)
+    if (CanRead(user, key) == true)
+      warnings.push_back("report.dkim_key: " + user + " can read " + key +
+                         ", and so could whoever broke into postern-policy: "
+                         "chown root:" +
+                         reporter + " and chmod 0640 it");
 }
 
 // The units' ProtectHome= and PrivateTmp= (packaging/systemd).
@@ -136,10 +156,14 @@ int CheckConfig(const CommandLine& line) {
   const auto configuration = LoadConfiguration(line.options);
   if (!configuration) return Fail(configuration.error().message);
   const std::string& user = line.options.run.user;
+  const std::string reporter = ReportAccount(line.options).user;
   const std::string& group = line.options.policy.socket_group;
   if ((!user.empty() && !getpwnam(user.c_str())) ||
+      (!reporter.empty() && !getpwnam(reporter.c_str())) ||
       (!group.empty() && !getgrnam(group.c_str())))
-    return Fail("run.user or policy.socket_group names nobody on this machine");
+    return Fail(
+        "run.user, report.user or policy.socket_group names nobody on this "
+        "machine");
   std::printf("configuration: %s: fine\n", line.config_file.empty()
                                                ? "(embedded defaults)"
                                                : line.config_file.c_str());
@@ -149,9 +173,11 @@ int CheckConfig(const CommandLine& line) {
   CheckReadable(line, plan.warnings);
   CheckMaillog(line.options.tlsrpt.maillog, plan.warnings);
   NoteHidden(line, plan.notes);
+  if (auto warning = UnitMemoryWarning(line.options))
+    plan.warnings.push_back(std::move(*warning));
   if (line.options.dane.enabled)
-    for (std::string& warning : ResolverWarnings(
-             postfix ? *postfix : PostfixSettings(), line.options.dns))
+    for (std::string& warning :
+         ResolverWarnings(postfix ? *postfix : PostfixSettings(), line.options))
       plan.warnings.push_back(std::move(warning));
   for (const std::string& warning : plan.warnings)
     std::printf("warning: %s\n", Printable(warning, 500).c_str());

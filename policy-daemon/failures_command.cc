@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "common/accounts.h"
 #include "common/domain_name.h"
 #include "common/outcome_json.h"
 #include "common/text.h"
@@ -203,6 +204,9 @@ int Failures(const CommandLine& line) {
                       2);
     request.domain = *domain;
   }
+  const Status become = Become(CommandAccount(
+      {line.options.run.user, line.options.run.group}, request.directory));
+  if (!become) return Complain(become.error().message, 2);
   if (line.follow) {
     EndOnInterrupt();
     request.wait = WaitForMore;

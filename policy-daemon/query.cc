@@ -5,6 +5,7 @@
 
 #include <boost/asio/io_context.hpp>
 
+#include "common/accounts.h"
 #include "common/text.h"
 
 #include "policy-daemon/engine.h"
@@ -90,6 +91,13 @@ int Query(const CommandLine& line) {
   if (!configuration) {
     std::fprintf(stderr, "postern-policy: %s\n",
                  configuration.error().message.c_str());
+    return 2;
+  }
+  // What strangers send is not for root to read.
+  if (const Status become = Become(PolicyCommandAccount(line.options));
+      !become) {
+    std::fprintf(stderr, "postern-policy: %s\n",
+                 become.error().message.c_str());
     return 2;
   }
   auto engine =

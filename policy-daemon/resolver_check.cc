@@ -1,15 +1,21 @@
 #include "policy-daemon/resolver_check.h"
 
 #include <filesystem>
+#include <functional>
+#include <sstream>
 
 #include <boost/asio/io_context.hpp>
 
+#include "common/accounts.h"
 #include "common/getdns_resolver.h"
 #include "common/loop_clock.h"
 #include "common/metrics.h"
 
 namespace postern {
 namespace {
+
+// Of all servers together.
+constexpr std::chrono::seconds kPatience{60};
 
 Awaitable<void> ProbeAll(GetdnsResolver& resolver,
                          boost::asio::io_context& loop) {
@@ -23,7 +29,8 @@ std::vector<std::string> ServersThatDoNotValidate(
   std::vector<std::string> bad;
   for (const AddressAndPort& server : servers) {
     const Options::Dns dns{{server}, std::chrono::seconds(5), trust_ad};
-    // Kept: getdns may still hold an idle timer on the loop.
+    // Left to the end of the process: getdns may still hold an idle timer on
+    // the loop.
     auto* loop = new boost::asio::io_context(1);
     auto* clock = new LoopClock(*loop);
     auto* metrics = new Metrics;
@@ -54,10 +61,8 @@ void CheckResolvConf(const std::string& path,
         "dane.enabled = no");
 }
 
-}  // namespace
-
-std::vector<std::string> ResolverWarnings(const PostfixSettings& postfix,
-                                          const Options::Dns& dns) {
+std::vector<std::string> Probed(const PostfixSettings& postfix,
+                                const Options::Dns& dns) {
   std::vector<std::string> warnings;
   CheckResolvConf("/etc/resolv.conf", warnings);
   const std::string copy = postfix.queue_directory() + "/etc/resolv.conf";
@@ -69,6 +74,25 @@ std::vector<std::string> ResolverWarnings(const PostfixSettings& postfix,
     warnings.push_back("dns.server: " + server +
                        " does not answer, or does not validate DNSSEC: "
                        "postern-policy could not tell what hosts promise");
+  return warnings;
+}
+
+}  // namespace
+
+std::vector<std::string> ResolverWarnings(const PostfixSettings& postfix,
+                                          const Options& options) {
+  std::function<std::string()> probe = [&] {
+    std::string lines;
+    for (const std::string& warning : Probed(postfix, options.dns))
+      lines += warning + '\n';
+    return lines;
+  };
+  const auto said = DoneAs(PolicyCommandAccount(options), kPatience, probe);
+  if (!said)
+    return {"the resolvers could not be asked: " + said.error().message};
+  std::vector<std::string> warnings;
+  std::istringstream lines(*said);
+  for (std::string line; std::getline(lines, line);) warnings.push_back(line);
   return warnings;
 }
 

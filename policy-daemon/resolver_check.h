@@ -12,10 +12,10 @@
 namespace postern {
 
 // Asks each server of resolv.conf, of its copy in the chroot, and of
-// dns.server. Blocks up to
-// some seconds for each. It leaves things to the end of the process, which is
-// to end by _Exit().
+// dns.server, in a child process that root has become run.user in: what they
+// answer is a stranger's. Blocks up to some seconds for each. Forks: no other
+// thread may run.
 std::vector<std::string> ResolverWarnings(const PostfixSettings& postfix,
-                                          const Options::Dns& dns);
+                                          const Options& options);
 
 }  // namespace postern

@@ -27,6 +27,7 @@
 #include "policy-daemon/journal_follower.h"
 #include "policy-daemon/log_follower.h"
 #include "policy-daemon/maillog_reader.h"
+#include "policy-daemon/memory_bounds.h"
 #include "policy-daemon/milter.h"
 #include "policy-daemon/outcome_recorder.h"
 #include "policy-daemon/socketmap_server.h"
@@ -159,8 +160,18 @@ Result<Sockets> OpenSockets(asio::io_context& loop, const Options& options) {
   const Options::Policy& policy = options.policy;
   const SocketFile::Mode mode{policy.socket_mode, policy.socket_group,
                               options.run.user};
+  const bool is_asked = !sockets.policy.empty();
   const Status opened = OpenMissing(loop, policy.listen, mode, sockets.policy);
-  if (!opened) return opened.error();
+  if (!opened && !is_asked) return opened.error();
+  // Where systemd holds a socket that Postfix asks at, its mail is not to wait
+  // for another one.
+  if (!opened)
+    Log(LogLevel::kError, "not_listening",
+        {{"key", "policy.listen"},
+         {"reason", opened.error().message},
+         {"advice",
+          "give it to systemd: one more ListenStream= in "
+          "postern-policy.socket"}});
   OpenOptional(loop, "policy.metrics_listen", policy.metrics_listen, mode,
                sockets.metrics);
   if (sockets.milter.empty())
@@ -480,9 +491,11 @@ int Serve(const CommandLine& line, int argc, const char* const* argv) {
   auto sockets = OpenSockets(loop, options);
   if (!sockets) return Fail(sockets.error());
   WantFiles(options);
+  if (const auto warning = OwnMemoryWarning(options))
+    Log(LogLevel::kWarn, "bounds_exceed_memory", {{"reason", *warning}});
   const Options::Run& run = options.run;
   const Status folder =
-      PrepareFolder(options.cache.directory, run.user, run.group);
+      PrepareFolder(options.cache.directory, run.user, run.group, 0700);
   if (!folder)
     Log(LogLevel::kError, "no_cache_directory",
         {{"reason", folder.error().message},

@@ -103,7 +103,7 @@ class SetupCommand {
         PlanWiring(postfix_, options_,
                    record_ ? record_->Entries() : std::vector<std::string>());
     if (options_.dane.enabled)
-      for (std::string& warning : ResolverWarnings(postfix_, options_.dns))
+      for (std::string& warning : ResolverWarnings(postfix_, options_))
         plan.warnings.push_back(std::move(warning));
     Say("Postfix " + Printable(postfix_.version_text) + ", smtp(8) " +
         (postfix_.smtp_is_chrooted() ? "chrooted" : "not chrooted") + "\n");

@@ -80,7 +80,8 @@ Result<DkimKey> ReadKey(const std::string& path) {
   file.read(pem.data(), kMaxKeyBytes);
   if (!file.is_open() || file.bad())
     return Error{"cannot read report.dkim_key " + path + ": " +
-                 std::strerror(errno) + "; run.user must be able to read it"};
+                 std::strerror(errno) +
+                 "; report.user must be able to read it"};
   pem.resize(static_cast<size_t>(file.gcount()));
   auto key = DkimKey::FromPem(pem);
   if (!key)
@@ -139,14 +140,8 @@ std::vector<std::string> ReportConfiguration::Spools() const {
   return spools;
 }
 
-std::string ReportConfiguration::QueueDirectory() const {
-  return options.report.queue_directory.empty()
-             ? options.spool.directory + "/reports"
-             : options.report.queue_directory;
-}
-
 std::string ReportConfiguration::QueuePath() const {
-  return QueueDirectory() + "/reports.db";
+  return options.report.queue_directory + "/reports.db";
 }
 
 Result<ReportConfigurationPtr> LoadReportConfiguration(

@@ -26,7 +26,6 @@ struct ReportConfiguration {
 
   // The folders that hold the day files.
   std::vector<std::string> Spools() const;
-  std::string QueueDirectory() const;
   std::string QueuePath() const;
 };
 

@@ -2,10 +2,12 @@
 
 #include <utility>
 
+#include "common/accounts.h"
 #include "common/log.h"
 #include "common/privileges.h"
 
 #include "report-sender/dkim_record.h"
+#include "report-sender/queue_takeover.h"
 #include "report-sender/read_day.h"
 
 namespace postern {
@@ -148,21 +150,30 @@ Awaitable<std::vector<PublishedKey>> ReportEngine::PublishedKeys() {
 
 Result<std::unique_ptr<ReportQueue>> OpenOwnQueue(
     const ReportConfiguration& configuration) {
-  const Options::Run& run = configuration.options.run;
-  for (const std::string& folder : {configuration.options.spool.directory,
-                                    configuration.QueueDirectory()}) {
-    const Status made = PrepareFolder(folder, run.user, run.group);
-    if (!made) return made.error();
-  }
-  const Status become = BecomeUser(run.user, run.group);
+  const Options& options = configuration.options;
+  const std::string& folder = options.report.queue_directory;
+  const Account account = ReportAccount(options);
+  const Status made = PrepareFolder(folder, account.user, account.group, 0700);
+  if (!made)
+    return Error{made.error().message +
+                 "; make it for report.user, or set report.queue_directory"};
+  const Status become = Become(account);
   if (!become) return become.error();
+  const auto taken = TakeOverQueue(options.spool.directory, folder);
+  if (!taken) return taken.error();
+  if (*taken)
+    Log(LogLevel::kInfo, "queue_taken_over",
+        {{"from", options.spool.directory + "/reports"},
+         {"to", folder},
+         {"effect", "what is in the old one is not looked at again"}});
   return ReportQueue::Open(configuration.QueuePath());
 }
 
 Result<std::unique_ptr<ReportQueue>> OpenNoQueue(
     const ReportConfiguration& configuration) {
-  const Options::Run& run = configuration.options.run;
-  const Status become = BecomeUser(run.user, run.group);
+  const Options& options = configuration.options;
+  const Status become =
+      Become(CommandAccount(ReportAccount(options), options.spool.directory));
   if (!become) return become.error();
   return ReportQueue::Open(":memory:");
 }

@@ -70,12 +70,14 @@ struct ReportEngine {
   DiskThread* const files_;
 };
 
-// Where reports wait: the folder is made, the user of run.user becomes ours,
-// the queue is opened. What needs root, comes before.
+// Where reports wait: the folder is made, ReportAccount becomes ours, what an
+// older version left is taken over, the queue is opened. What needs root, comes
+// before.
 Result<std::unique_ptr<ReportQueue>> OpenOwnQueue(
     const ReportConfiguration& configuration);
 
-// For what is not to be recorded: becomes run.user, too; a queue in memory.
+// For what is not to be recorded: becomes ReportAccount, too; a queue in
+// memory.
 Result<std::unique_ptr<ReportQueue>> OpenNoQueue(
     const ReportConfiguration& configuration);
 

@@ -10,6 +10,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include "common/accounts.h"
 #include "common/keep_running.h"
 #include "common/listener.h"
 #include "common/log.h"
@@ -218,8 +219,7 @@ class Reporter {
     const ReportConfiguration& running = *engine_.configuration;
     const bool restart =
         wanted->QueuePath() != running.QueuePath() ||
-        wanted->options.run.user != running.options.run.user ||
-        wanted->options.run.group != running.options.run.group ||
+        ReportAccount(wanted->options) != ReportAccount(running.options) ||
         !(wanted->options.report.metrics_listen ==
           running.options.report.metrics_listen);
     const LogLevel level = wanted->options.log.level;
@@ -228,8 +228,8 @@ class Reporter {
     if (used && restart)
       Log(LogLevel::kWarn, "restart_needed",
           {{"keys",
-            "report.queue_directory, report.metrics_listen, run.user or "
-            "run.group"},
+            "report.queue_directory, report.metrics_listen, report.user, "
+            "run.user or run.group"},
            {"effect", "these stay as they were"}});
     return used;
   }
@@ -258,7 +258,7 @@ std::vector<Listener> OpenMetrics(asio::io_context& loop,
   auto listener = Listener::Open(
       loop, *options.report.metrics_listen,
       SocketFile::Mode{options.policy.socket_mode, options.policy.socket_group,
-                       options.run.user});
+                       ReportAccount(options).user});
   if (listener)
     listeners.push_back(std::move(*listener));
   else

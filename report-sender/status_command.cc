@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "common/accounts.h"
 #include "common/json_text.h"
-#include "common/privileges.h"
 #include "common/text.h"
 
 #include "report-sender/command_support.h"
@@ -139,8 +139,8 @@ std::string StatusJson(const std::vector<DayRow>& days,
 // nullptr: no day has been reported yet. As serve's user: what SQLite makes
 // beside the file must be that user's.
 Result<std::unique_ptr<ReportQueue>> OpenQueue(const CommandLine& line) {
-  const Status become =
-      BecomeUser(line.options.run.user, line.options.run.group);
+  const Status become = Become(CommandAccount(
+      ReportAccount(line.options), line.options.report.queue_directory));
   if (!become) return become.error();
   ReportConfiguration configuration;
   configuration.options = line.options;

@@ -106,6 +106,7 @@ directory = {spool}
 [dns]
 server = {RESOLVER}
 [report]
+queue_directory = {spool}/reports
 contact_info = tls@example.org
 sendmail = /bin/true
 jitter = 20h

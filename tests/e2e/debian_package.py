@@ -1,5 +1,6 @@
 """The Debian package of this tree, and clean roots to install it in."""
 
+import os
 import pathlib
 import shutil
 import subprocess
@@ -9,6 +10,9 @@ from debian_root import Recipe, Trouble
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
 INSTALLER = TREE / "contrib/dev/install-packages"
+# Version 0.1.0 as it was left: what upgrades are tried from. Its package is
+# built once, from the history, which takes a clone that has it.
+FIRST = "9a3ea68bed4f"
 SYSTEM = ("systemd-sysv", "dbus", "procps", "iproute2", "ca-certificates")
 
 
@@ -28,6 +32,33 @@ def built(release, say):
     say(f"building the package for {release} (output in {folder}.log)")
     build_in(builder(release, say), folder)
     return newest(folder / "build/deb")
+
+
+def first(say):
+    """The package of version 0.1.0, for this machine's Debian."""
+    kept = debian_root.CACHE.parent / "postern-packages" / \
+        f"{own_release()}-{FIRST}"
+    if not kept.is_dir():
+        say("building the package of 0.1.0: once, some minutes")
+        folder = kept.with_name(f"unfinished-{os.getpid()}")
+        folder.mkdir(parents=True)
+        archive = subprocess.run(["git", "archive", FIRST], cwd=TREE,
+                                 stdout=subprocess.PIPE)
+        if archive.returncode != 0:
+            raise Trouble(f"the history lacks {FIRST}: fetch all of it "
+                          "(git fetch --unshallow)")
+        subprocess.run(["tar", "-x", "-C", folder], input=archive.stdout,
+                       check=True)
+        with open(f"{folder}.log", "w") as log:
+            done = subprocess.run([folder / "packaging/build-deb"], stdout=log,
+                                  stderr=log, stdin=subprocess.DEVNULL)
+        if done.returncode != 0:
+            raise Trouble(f"the build failed (see {folder}.log)")
+        kept.mkdir()
+        shutil.copy2(newest(folder / "build/deb"), kept)
+        shutil.rmtree(folder)
+        os.unlink(f"{folder}.log")
+    return newest(kept)
 
 
 def newest(folder):

@@ -22,6 +22,9 @@ SOCKET = "/var/spool/postfix/postern/policy.sock"
 METRICS = "127.0.0.1:9474"
 MILTER_SOCKET = "/var/spool/postfix/postern/milter.sock"
 TLSRPT_SOCKET = "/var/spool/postfix/postern/tlsrpt.sock"
+QUEUE = "/var/lib/postern-report"
+GROUPS = {"postern": ["postern"],
+          "postern-report": ["postern-report", "postern"]}
 SERVICES = ("postern-policy.service", "postern-report.service")
 SOCKETS = ("postern-policy.socket", "postern-tlsrpt.socket")
 NOT_FOR_ALL = ("postern-milter.socket", "postern-metrics.socket")
@@ -83,6 +86,23 @@ class Machine(Container):
     def restarts(self, unit):
         return self.out("systemctl", "show", "-P", "NRestarts", unit)
 
+    def pid_of(self, service):
+        return self.out("systemctl", "show", "-P", "MainPID", service)
+
+    def status_of(self, service):
+        return self.path(f"/proc/{self.pid_of(service)}/status").read_text()
+
+    def as_service(self, service):
+        """Words before a command that is to see what the service sees, with
+        its user and groups."""
+        status = self.status_of(service)
+        user, group = (re.search(rf"{name}:\s(\d+)", status)[1]
+                       for name in ("Uid", "Gid"))
+        groups = ",".join(re.search(r"Groups:(.*)", status)[1].split())
+        return ("nsenter", f"--mount=/proc/{self.pid_of(service)}/ns/mnt",
+                "setpriv", f"--reuid={user}", f"--regid={group}",
+                f"--groups={groups}")
+
     def postfix(self):
         """What main.cf and master.cf mean."""
         return self.out("postconf", "-n"), self.out("postconf", "-M")
@@ -135,27 +155,52 @@ def install(machine):
 
 def users_and_folders(machine):
     """everything belongs to whom it should"""
-    equal(machine.out("id", "-nG", "postern").split(), ["postern", "postfix"],
-          "groups of the user postern")
+    for user, groups in GROUPS.items():
+        equal(machine.out("id", "-nG", user).split(), groups,
+              f"groups of {user}")
     for path, wanted in (
             (SOCKET, "660 root postfix"),
             (TLSRPT_SOCKET, "660 root postfix"),
-            ("/var/spool/postfix/postern", "750 postern postfix"),
-            ("/var/lib/postern", "750 postern postern"),
+            ("/var/spool/postfix/postern", "750 root postfix"),
+            ("/var/lib/postern", "700 postern postern"),
             ("/var/lib/postern/policies.db", "640 postern postern"),
-            ("/var/spool/postern", "750 postern postern"),
-            ("/var/spool/postern/outcomes", "750 postern postern"),
-            ("/var/spool/postern/reports", "750 postern postern"),
-            ("/var/spool/postern/reports/reports.db", "640 postern postern"),
+            ("/var/spool/postern", "750 root postern"),
+            ("/var/spool/postern/outcomes", "2750 postern postern"),
+            (QUEUE, "700 postern-report postern-report"),
+            (f"{QUEUE}/reports.db", "640 postern-report postern-report"),
             (CONFIG, "644 root root")):
         equal(machine.out("stat", "-c", "%a %U %G", path), wanted, path)
-    for service in SERVICES:
-        pid = machine.out("systemctl", "show", "-P", "MainPID", service)
-        status = machine.path(f"/proc/{pid}/status").read_text()
+    for service, user in zip(SERVICES, GROUPS):
+        status = machine.status_of(service)
+        equal(machine.out("id", "-un", found_in(
+            r"Uid:\s(\d+)", status, service)[1]), user, f"user of {service}")
+        found_in(r"Max core file size +0 +0 ", machine.path(
+            f"/proc/{machine.pid_of(service)}/limits").read_text(), service)
         found_in(r"CapEff:\s0{16}\n", status, service)
         found_in(r"NoNewPrivs:\s1\n", status, service)
         found_in(r"Seccomp:\s2\n", status, service)
     machine.run("postfix", "check")
+
+
+def kept_apart(machine):
+    """neither service can look at what is the other's"""
+    key = "/etc/postern/key.pem"
+    machine.run("install", "-g", "postern-report", "-m", "640", "/dev/null",
+                key)
+    for service, theirs in zip(SERVICES, ((f"{QUEUE}/reports.db", key),
+                                          ("/var/lib/postern/policies.db",))):
+        for path in theirs:
+            read = machine.run(*machine.as_service(service), "cat", path,
+                               check=False)
+            equal(read.returncode, 1, f"{service}: cat {path}")
+            found_in("Permission denied|No such file", read.stdout, path)
+    machine.run(*machine.as_service(SERVICES[1]), "ls",
+                "/var/spool/postern/outcomes")
+    # Nobody but root puts anything in the place of a socket.
+    moved = machine.run(*machine.as_service(SERVICES[0]), "mv", SOCKET,
+                        f"{SOCKET}.moved", check=False)
+    equal(moved.returncode, 1, "the daemon's moving of its socket")
+    machine.run("rm", key)
 
 
 def units(machine):
@@ -245,7 +290,7 @@ def reports_are_sent(machine):
     machine.write(f"/var/spool/postern/outcomes/{day}.jsonl",
                   re.sub(r'"at":"[\d-]+T', f'"at":"{day}T', text))
     # In which that day is closed.
-    machine.run("find", "/var/spool/postern/reports", "-type", "f", "-delete")
+    machine.run("find", QUEUE, "-type", "f", "-delete")
     machine.run("systemctl", "start", "postern-report")
     received = wait_for(lambda: machine.log.received(f"tls@{STS}"), LIMIT,
                         "the report")
@@ -259,15 +304,16 @@ def reports_are_sent(machine):
 
 
 def sockets_of_the_configuration(machine):
-    """sockets that the configuration names are opened, for Postfix to use"""
+    """a socket that systemd does not hold is told of; mail goes on"""
     with open(machine.path(CONFIG), "a") as config:
         config.write(f"[milter]\nlisten = unix:{MILTER_SOCKET}\n"
                      f"[policy]\nmetrics_listen = inet:{METRICS}\n"
                      f"listen = unix:{SOCKET}\nlisten = unix:{SOCKET}2\n")
     machine.run("systemctl", "restart", "postern-policy")
-    for path in (MILTER_SOCKET, SOCKET + "2"):
-        equal(machine.out("stat", "-c", "%a %U %G", path),
-              "660 postern postfix", path)
+    log = machine.out("journalctl", "-u", "postern-policy", "-n", "20")
+    for key in ("policy.listen", "milter.listen"):
+        found_in(f"event=not_listening key={key}", log, key)
+    equal(machine.delivery(STS).tls, "Verified", "mail")
     found_in("(?m)^postern_answers_total", machine.metrics(), "metrics")
     machine.run("postern-policy", "setup", "--apply")
     found_in("milter.sock", machine.out("postconf", "-h", "smtpd_milters"),
@@ -276,14 +322,18 @@ def sockets_of_the_configuration(machine):
 
 def more_sockets(machine):
     """the sockets that are not for all are systemd's once they are enabled"""
+    machine.write("/etc/systemd/system/postern-policy.socket.d/more.conf",
+                  f"[Socket]\nListenStream={SOCKET}2\n")
+    machine.run("systemctl", "daemon-reload")
     machine.run("systemctl", "enable", *NOT_FOR_ALL)
     machine.run("systemctl", "stop", "postern-*.socket", "postern-policy")
     machine.run("systemctl", "start", *NOT_FOR_ALL, "postern-policy.socket",
                 *["postern-tlsrpt.socket"] * machine.tells_of_sessions(),
                 "postern-policy")
     found_in("(?m)^postern_answers_total", machine.metrics(), "metrics")
-    equal(machine.out("stat", "-c", "%a %U %G", MILTER_SOCKET),
-          "660 root postfix", MILTER_SOCKET)
+    for path in (MILTER_SOCKET, SOCKET + "2"):
+        equal(machine.out("stat", "-c", "%a %U %G", path), "660 root postfix",
+              path)
 
     def listening_for():
         log = machine.out("journalctl", "-u", "postern-policy", "-n", "20")
@@ -382,7 +432,7 @@ def for_this_world(command):
             .replace("postern_*.deb", PACKAGE.rpartition("/")[2]))
 
 
-STEPS = [install, users_and_folders, units, configure, wire,
+STEPS = [install, users_and_folders, kept_apart, units, configure, wire,
          policies_are_applied, outcomes_are_spooled, reports_are_sent,
          sockets_of_the_configuration, more_sockets, kill, upgrade,
          remove, purge]

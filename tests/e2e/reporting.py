@@ -141,6 +141,8 @@ class Reporter(Daemon):
             "report__allow_private": OUR_INTERNET,
             "report__jitter": "0s",
             "report__metrics_listen": f"inet:{REPORT_METRICS}",
+            "report__queue_directory":
+                bench.internet.log / f"{name}.spool/reports",
             **overrides})
 
     def add(self, *outcomes):

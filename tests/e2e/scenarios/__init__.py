@@ -7,10 +7,10 @@ Skipped where it cannot run.
 
 from . import (administration, answers, blocking, configuration, disk, memory,
                milter, outcomes, processes, report_faults, report_operation,
-               reports, resolvers, service, setup)
+               reports, resolvers, rights, service, setup)
 
 SUBJECTS = (answers, processes, resolvers, memory, disk, administration,
-            configuration, service, milter, outcomes, blocking, reports,
+            configuration, rights, service, milter, outcomes, blocking, reports,
             report_faults, report_operation, setup)
 SCENARIOS = [scenario for subject in SUBJECTS
              for scenario in subject.SCENARIOS]

@@ -149,12 +149,13 @@ def slow_lookups_keep_no_report_back(bench):
 
 
 def serve_as_somebody_else(bench):
-    """With run.user, the queue is theirs, and root's key signs; the commands
+    """With report.user, the queue is theirs, and root's key signs; the commands
     of root's become them, too."""
     publish(bench, {A: BY_MAIL})
     keys = DkimKeys(bench.internet.folder / "dkim")
     keys.publish(bench)
-    reporter = Reporter(bench, "as-nobody", run__user="nobody",
+    reporter = Reporter(bench, "as-nobody", run__user="daemon",
+                        report__user="nobody",
                         **keys.settings()).add(outcome(A))
     before = len(bench.log.received(MAILBOX))
     with bench.daemon("as-nobody-policies"), reporter.start():
