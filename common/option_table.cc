@@ -363,9 +363,8 @@ const std::vector<OptionSpec>& Specs() {
          return text.starts_with('/');
        }},
       {"report.user", "", "a user's name",
-       "user that postern-report runs as, in group run.user (default:\n"
-       "postern-report, if run.user is set and there is such a user; else\n"
-       "run.user)",
+       "user that postern-report runs as (default: postern-report, if run.user\n"
+       "is set and there is such a user; else run.user)",
        false,
        [](Options& o, const std::string& text) {
          o.report.user = text;
