@@ -11,10 +11,9 @@
 
 namespace postern {
 
-// Asks each server of resolv.conf, of its copy in the chroot, and of
-// dns.server. Blocks up to
-// some seconds for each. It leaves things to the end of the process, which is
-// to end by _Exit().
+// Asks each server of resolv.conf, of its copy in the chroot, and those that
+// the daemon asks (dns.server, or resolv.conf's), of which it says what the
+// daemon logs. Blocks up to some seconds for each.
 std::vector<std::string> ResolverWarnings(const PostfixSettings& postfix,
                                           const Options::Dns& dns);
 
