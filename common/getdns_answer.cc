@@ -2,6 +2,10 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
+
+#include <getdns/getdns.h>
+#include <getdns/getdns_extra.h>
 
 #include "common/domain_name.h"
 #include "common/text.h"
@@ -15,6 +19,11 @@ constexpr char kMalformedName[] = "\\000";
 constexpr uint32_t kRcodeNoError = 0;
 constexpr uint32_t kRcodeServFail = 2;
 constexpr uint32_t kRcodeNxDomain = 3;
+
+struct DictDestroy {
+  void operator()(getdns_dict* dict) const { getdns_dict_destroy(dict); }
+};
+using DictPtr = std::unique_ptr<getdns_dict, DictDestroy>;
 
 std::string RcodeText(uint32_t rcode) {
   switch (rcode) {
@@ -193,15 +202,16 @@ std::string WireNameToText(const uint8_t* bytes, size_t size) {
   return at < size ? text : kMalformedName;
 }
 
-DnsAnswer ReadGetdnsAnswer(const getdns_dict* response, const std::string& name,
-                           DnsType type, bool trusted) {
-  getdns_list* replies = nullptr;
-  getdns_dict* reply = nullptr;
+DnsAnswer ReadDnsMessage(std::string_view message, const std::string& name,
+                         DnsType type, bool trusted) {
+  getdns_dict* parsed = nullptr;
   getdns_dict* header = nullptr;
-  if (getdns_dict_get_list(response, "replies_tree", &replies) ||
-      getdns_list_get_dict(replies, 0, &reply) ||
-      getdns_dict_get_dict(reply, "header", &header))
-    return Failed("the DNS resolver did not answer");
+  if (getdns_wire2msg_dict(reinterpret_cast<const uint8_t*>(message.data()),
+                           message.size(), &parsed))
+    return Failed(kMalformed);
+  const DictPtr owner(parsed);
+  const getdns_dict* reply = parsed;
+  if (getdns_dict_get_dict(reply, "header", &header)) return Failed(kMalformed);
   const uint32_t rcode = GetInt(header, "rcode");
   if (rcode != kRcodeNoError && rcode != kRcodeNxDomain) {
     DnsAnswer failed = Failed(RcodeText(rcode));

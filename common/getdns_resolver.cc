@@ -1,79 +1,32 @@
 #include "common/getdns_resolver.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include <fstream>
 
+#include <sys/resource.h>
+
+#include "common/dns_wire.h"
 #include "common/getdns_answer.h"
-#include "common/text.h"
+#include "common/resolv_conf.h"
 
 namespace postern {
 namespace {
 
-using std::chrono::milliseconds;
+using Validation = DnsServerFacts::Validation;
 
-// Long enough for a resolver that has the answer at hand, short enough to
-// repeat several times within the timeout.
-constexpr milliseconds kResendAfter{1200};
 constexpr Seconds kProbeInterval{60};
-// Sockets open at a time; more questions wait their turn.
-constexpr size_t kMaxInFlight = 4096;
-// What passes every path unfragmented (DNS flag day 2020).
-constexpr uint16_t kEdnsPayload = 1232;
+constexpr Seconds kSocketWarningInterval{60};
+// Questions out at a time, each with a socket; more wait their turn.
+constexpr rlim_t kMaxInFlight = 4096;
 
-struct DictDestroy {
-  void operator()(getdns_dict* dict) const { getdns_dict_destroy(dict); }
-};
-struct ListDestroy {
-  void operator()(getdns_list* list) const { getdns_list_destroy(list); }
-};
-using DictPtr = std::unique_ptr<getdns_dict, DictDestroy>;
-using ListPtr = std::unique_ptr<getdns_list, ListDestroy>;
-
-DictPtr HeaderExtension(const char* bit) {
-  DictPtr dict(getdns_dict_create());
-  getdns_dict_set_int(dict.get(), bit, 1);
-  return dict;
+// The resolver's share of the descriptors: a quarter.
+size_t MaxInFlight() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return kMaxInFlight;
+  return std::clamp<rlim_t>(limit.rlim_cur / 4, 1, kMaxInFlight);
 }
 
-// Asks for the AD bit without the records that prove it (RFC 6840 section
-// 5.7).
-getdns_dict* AdExtension() {
-  static const DictPtr extension = HeaderExtension("/header/ad");
-  return extension.get();
-}
-
-// What is bogus, too (RFC 4035 section 3.2.2).
-getdns_dict* CdExtension() {
-  static const DictPtr extension = HeaderExtension("/header/cd");
-  return extension.get();
-}
-
-bool SetUpstream(getdns_context* context, const AddressAndPort& server) {
-  const IpAddress& ip = server.address;
-  std::string type = ip.v6 ? "IPv6" : "IPv4";
-  auto bytes = ip.bytes;
-  getdns_bindata type_data{4, reinterpret_cast<uint8_t*>(type.data())};
-  getdns_bindata address_data{ip.v6 ? size_t{16} : size_t{4}, bytes.data()};
-  const DictPtr dict(getdns_dict_create());
-  const ListPtr list(getdns_list_create());
-  return dict && list &&
-         !getdns_dict_set_bindata(dict.get(), "address_type", &type_data) &&
-         !getdns_dict_set_bindata(dict.get(), "address_data", &address_data) &&
-         !getdns_dict_set_int(dict.get(), "port", server.port) &&
-         !getdns_list_set_dict(list.get(), 0, dict.get()) &&
-         !getdns_context_set_upstream_recursive_servers(context, list.get());
-}
-
-// getdns 1.6 looks one beyond its list of transports for one to fall back to;
-// it must find none there.
-void* AllocateZeroed(size_t size) { return std::calloc(1, size); }
-
-bool IsTruncated(const getdns_dict* response) {
-  uint32_t truncated = 0;
-  return !getdns_dict_get_int(response, "/replies_tree/0/header/tc",
-                              &truncated) &&
-         truncated != 0;
+bool IsTrusted(const DnsServerFacts& facts) {
+  return facts.trust == AdTrust::kTrusted;
 }
 
 DnsAnswer Failure(std::string reason) {
@@ -84,250 +37,244 @@ DnsAnswer Failure(std::string reason) {
 
 }  // namespace
 
-// One question, on its way to one or more servers. Shared by the coroutine
-// that asks and by getdns, as the argument of each attempt.
-struct GetdnsResolver::Pending {
-  std::string name;
-  DnsType type = DnsType::kA;
-  bool unchecked = false;           // whether or not it validates
-  std::optional<DnsAnswer> answer;  // a good one, or the last failure
-  bool replied = false;             // by any server, whatever it said
-  bool truncated = false;           // over UDP: TCP from now on
-  size_t outstanding = 0;
-  std::shared_ptr<Event> progress;
-  std::vector<std::pair<getdns_context*, getdns_transaction_t>> transactions;
-  // A connection for each attempt; gone before the last callback's Attempt.
-  std::vector<Context> tcp_contexts;
-};
-
-struct GetdnsResolver::Attempt {
-  std::shared_ptr<Pending> pending;
-  bool trusted;
-  bool over_tcp;
-};
-
 Result<std::unique_ptr<GetdnsResolver>> GetdnsResolver::Create(
     boost::asio::io_context& loop, Clock& clock, const Options::Dns& options,
-    Metrics& metrics) {
+    Metrics& metrics, std::string resolv_conf) {
   std::unique_ptr<GetdnsResolver> resolver(
-      new GetdnsResolver(loop, clock, metrics));
+      new GetdnsResolver(loop, clock, metrics, std::move(resolv_conf)));
   const Status used = resolver->Use(options);
   if (!used) return used.error();
   return resolver;
 }
 
 GetdnsResolver::GetdnsResolver(boost::asio::io_context& loop, Clock& clock,
-                               Metrics& metrics)
+                               Metrics& metrics, std::string resolv_conf)
     : clock_(clock),
       executor_(loop.get_executor()),
-      getdns_loop_(loop, clock),
-      gate_(executor_, clock, kMaxInFlight),
+      transport_(loop, clock),
+      gate_(executor_, clock, MaxInFlight()),
+      resolv_conf_(std::move(resolv_conf)),
       queries_(metrics.Counter("postern_dns_queries_total",
-                               "DNS questions asked, repeats included")),
+                               "DNS questions asked, other servers and TCP "
+                               "counted anew")),
       failures_(metrics.Counter("postern_dns_failures_total",
                                 "DNS questions that failed")),
+      no_socket_(metrics.Counter(
+          "postern_dns_no_socket_total",
+          "DNS questions that failed because this machine had no descriptor or "
+          "buffer left")),
       validates_(metrics.Gauge("postern_resolver_validates",
                                "1 while a DNS resolver validates DNSSEC")),
       seconds_(metrics.Latency("postern_step_seconds",
                                "How long the steps of a lookup take",
                                {{"step", "dns"}})) {}
 
-GetdnsResolver::~GetdnsResolver() = default;
-
 Status GetdnsResolver::Use(const Options::Dns& options) {
-  if (options == options_) return Done{};
-  Servers servers;
-  for (const AddressAndPort& address : options.servers) {
-    auto server = MakeServer(address, options);
-    if (!server) return server.error();
-    servers.push_back(std::move(*server));
-  }
-  servers_ = std::move(servers);
+  const auto addresses = DnsServersOf(options, resolv_conf_);
+  if (!addresses) return addresses.error();
   options_ = options;
+  next_look_ = clock_.Now() + kProbeInterval;
+  resolv_conf_bad_ = false;
+  TakeServers(*addresses);
   return Done{};
 }
 
-Result<std::shared_ptr<GetdnsResolver::Server>> GetdnsResolver::MakeServer(
-    const AddressAndPort& address, const Options::Dns& options) {
-  auto server = std::make_shared<Server>();
-  server->address = address;
-  server->trusted =
-      options.trust_ad == TrustAd::kYes ||
-      (options.trust_ad == TrustAd::kAuto && address.address.IsLoopback());
-  server->context = MakeContext(address, options.timeout, GETDNS_TRANSPORT_UDP);
-  if (!server->context)
-    return Error{"getdns cannot be set up for DNS server " +
-                 address.ToString()};
-  return server;
+void GetdnsResolver::TakeServers(const std::vector<AddressAndPort>& addresses) {
+  Servers servers;
+  for (const AddressAndPort& address : addresses) {
+    const AdTrust trust = JudgeAdTrust(address.address, options_.trust_ad);
+    // What is known of a server stays known.
+    const auto known = std::find_if(
+        servers_.begin(), servers_.end(), [&](const ServerPtr& one) {
+          return one->address == address && one->facts.trust == trust;
+        });
+    if (known != servers_.end()) {
+      servers.push_back(*known);
+      continue;
+    }
+    auto server = std::make_shared<Server>();
+    server->address = address;
+    server->facts.name = address.ToString();
+    server->facts.trust = trust;
+    servers.push_back(std::move(server));
+  }
+  servers_ = std::move(servers);
+  // Where none is trusted, no probe is needed to know.
+  JudgeRound(/*has_data=*/false);
 }
 
-GetdnsResolver::Context GetdnsResolver::MakeContext(
-    const AddressAndPort& address, milliseconds timeout,
-    getdns_transport_list_t transport) {
-  getdns_context* made = nullptr;
-  getdns_context_create_with_memory_functions(
-      &made, /*set_from_os=*/0, AllocateZeroed, std::realloc, std::free);
-  Context context(made);
-  getdns_namespace_t namespaces[] = {GETDNS_NAMESPACE_DNS};
-  const bool ok =
-      made &&
-      !getdns_context_set_resolution_type(made, GETDNS_RESOLUTION_STUB) &&
-      !getdns_context_set_namespaces(made, 1, namespaces) &&
-      !getdns_context_set_dns_transport_list(made, 1, &transport) &&
-      !getdns_context_set_append_name(made, GETDNS_APPEND_NAME_NEVER) &&
-      !getdns_context_set_edns_maximum_udp_payload_size(made, kEdnsPayload) &&
-      !getdns_context_set_timeout(made,
-                                  static_cast<uint64_t>(timeout.count())) &&
-      SetUpstream(made, address) &&
-      !getdns_context_set_eventloop(made, getdns_loop_.eventloop());
-  return ok ? std::move(context) : nullptr;
-}
-
-DnssecState GetdnsResolver::Dnssec() const {
-  // Before the first answer nobody is known not to.
-  const bool may =
-      std::any_of(servers_.begin(), servers_.end(), [](const auto& server) {
-        return server->trusted && server->validation != Validation::kNo;
-      });
-  return may ? DnssecState::kOn : DnssecState::kOff;
-}
-
-bool GetdnsResolver::KnownToValidate() const {
-  return std::any_of(servers_.begin(), servers_.end(), [](const auto& server) {
-    return server->trusted && server->validation == Validation::kYes;
-  });
+// On the loop: a local file of some hundred bytes, once a minute, as the C
+// library does for each of its questions.
+void GetdnsResolver::LookAtResolvConf() {
+  next_look_ = clock_.Now() + kProbeInterval;
+  if (!options_.servers.empty()) return;
+  const auto addresses = ReadResolvConf(resolv_conf_);
+  if (addresses.empty()) {
+    if (!std::exchange(resolv_conf_bad_, true))
+      Log(LogLevel::kWarn, "resolv_conf_unusable",
+          {{"file", resolv_conf_},
+           {"reason", "it names no DNS server, or cannot be read"},
+           {"effect", "the DNS servers stay as they were"}});
+    return;
+  }
+  resolv_conf_bad_ = false;
+  std::string names;
+  bool same = addresses.size() == servers_.size();
+  for (size_t i = 0; i < addresses.size(); ++i) {
+    same = same && servers_[i]->address == addresses[i];
+    names += (i == 0 ? "" : " ") + addresses[i].ToString();
+  }
+  if (same) return;
+  Log(LogLevel::kInfo, "resolv_conf_changed",
+      {{"file", resolv_conf_}, {"servers", names}});
+  TakeServers(addresses);
 }
 
 GetdnsResolver::Servers GetdnsResolver::ServersToAsk() {
+  if (clock_.Now() >= next_look_) LookAtResolvConf();
   Servers servers;
-  for (const auto& server : servers_) {
-    if (server->trusted && server->validation != Validation::kNo)
-      servers.push_back(server);
-  }
+  std::copy_if(servers_.begin(), servers_.end(), std::back_inserter(servers),
+               [](const ServerPtr& one) { return one->facts.may_validate(); });
   if (servers.empty()) servers = servers_;
-  std::stable_partition(servers.begin(), servers.end(),
-                        [](const auto& server) { return server->answers; });
+  std::stable_partition(
+      servers.begin(), servers.end(),
+      [](const ServerPtr& one) { return one->facts.answers; });
   return servers;
 }
 
 Awaitable<DnsAnswer> GetdnsResolver::Query(std::string name, DnsType type) {
-  co_return co_await Ask(ServersToAsk(), std::move(name), type,
-                         Purpose::kQuestion);
+  Question question{std::move(name), type, /*unchecked=*/false};
+  co_return co_await AskInTurn(std::move(question));
 }
 
 Awaitable<DnsAnswer> GetdnsResolver::QueryUnchecked(std::string name,
                                                     DnsType type) {
-  DnsAnswer answer =
-      co_await Ask(ServersToAsk(), std::move(name), type, Purpose::kUnchecked);
+  Question question{std::move(name), type, /*unchecked=*/true};
+  DnsAnswer answer = co_await AskInTurn(std::move(question));
   answer.secure = false;
   co_return answer;
 }
 
-Awaitable<DnsAnswer> GetdnsResolver::Ask(Servers servers, std::string name,
-                                         DnsType type, Purpose purpose) {
+Awaitable<DnsAnswer> GetdnsResolver::AskInTurn(Question question) {
+  const SteadyTime deadline = clock_.Now() + options_.timeout;
+  const auto permit = co_await gate_.Enter(0, deadline);
+  if (!permit) co_return Failure("too many DNS questions at once");
+  Servers servers = ServersToAsk();
+  Attempt attempt = co_await Ask(std::move(servers), std::move(question));
+  // A zone whose servers are silent, or the resolver? A probe tells.
+  if (attempt.end == Attempt::End::kSilent ||
+      attempt.end == Attempt::End::kUnreachable)
+    ProbeSoon();
+  co_return std::move(attempt.answer);
+}
+
+Awaitable<GetdnsResolver::Attempt> GetdnsResolver::Ask(Servers servers,
+                                                       Question question) {
   const SteadyTime started = clock_.Now();
   const SteadyTime deadline = started + options_.timeout;
-  std::optional<Gate<int>::Permit> permit;
-  if (purpose != Purpose::kProbe) {
-    permit.emplace(co_await gate_.Enter(0, deadline));
-    if (!*permit) co_return Failure("too many DNS questions at once");
+  const size_t count = servers.size();
+  // Each server is asked at least once; the next ones for longer and longer.
+  SteadyTime::duration window = std::min<SteadyTime::duration>(
+      DnsTransport::kResendAfter, options_.timeout / (count + 1));
+  Attempt best;
+  for (size_t turn = 0; clock_.Now() < deadline; ++turn) {
+    if (turn > 0 && turn % count == 0) window *= 2;
+    const bool all_asked = turn + 1 >= count;
+    const SteadyTime begun = clock_.Now();
+    // What is left is not worth another turn.
+    const bool is_last =
+        count == 1 || (all_asked && begun + 2 * window > deadline);
+    Attempt attempt = co_await AskServer(
+        servers[turn % count], question,
+        is_last ? deadline : std::min(deadline, begun + window));
+    const bool ends =
+        attempt.is_good() || attempt.end == Attempt::End::kNoSocket;
+    // A server's word tells more than silence.
+    if (ends || best.end != Attempt::End::kAnswered) best = std::move(attempt);
+    if (ends || (all_asked && best.end == Attempt::End::kAnswered)) break;
+    if (!all_asked) continue;
+    // Nobody listens: it may be starting again.
+    Event pause(executor_, clock_);
+    co_await pause.WaitUntil(
+        std::min(deadline, begun + DnsTransport::kResendAfter));
   }
-  const auto pending = std::make_shared<Pending>();
-  pending->name = std::move(name);
-  pending->type = type;
-  pending->unchecked = purpose == Purpose::kUnchecked;
-  // Each server is asked at least once; a silent one again, in turn.
-  for (size_t attempt = 0; clock_.Now() < deadline; ++attempt) {
-    const bool first_round = attempt < servers.size();
-    const bool tcp_is_next =
-        pending->truncated && pending->tcp_contexts.empty();
-    if (pending->outstanding == 0 && pending->answer && !first_round &&
-        !tcp_is_next)
-      break;
-    pending->progress = std::make_shared<Event>(executor_, clock_);
-    const auto progress = pending->progress;
-    const bool over_tcp = pending->truncated;
-    Send(*servers[attempt % servers.size()], pending);
-    co_await progress->WaitUntil(
-        std::min(deadline, clock_.Now() + kResendAfter));
-    if (pending->answer && !pending->answer->failed()) break;
-    if (pending->truncated && !over_tcp) continue;
-    if (pending->outstanding == 0 && servers.size() == 1) break;
-  }
-  // A cancelled attempt reports back at once, and must find no listener.
-  for (const auto& [context, id] : std::exchange(pending->transactions, {}))
-    getdns_cancel_callback(context, id);
-  pending->tcp_contexts.clear();
   const std::chrono::duration<double> taken = clock_.Now() - started;
   seconds_.Observe(taken.count());
-  if (!pending->answer || pending->answer->failed()) failures_.Increment();
-  // A zone whose servers are silent, or the resolver? A probe tells.
-  if (!pending->replied) ProbeSoon();
-  if (pending->answer) co_return std::move(*pending->answer);
-  co_return Failure("no answer from the DNS resolver " +
-                    servers.front()->address.ToString());
+  if (!best.is_good()) failures_.Increment();
+  if (best.end == Attempt::End::kNoSocket) NoteNoSocket(best.answer.failure);
+  co_return best;
 }
 
-void GetdnsResolver::Send(Server& server,
-                          const std::shared_ptr<Pending>& pending) {
+Awaitable<GetdnsResolver::Attempt> GetdnsResolver::AskServer(
+    ServerPtr server, Question question, SteadyTime deadline) {
+  Attempt attempt =
+      co_await AskOnce(server, question, DnsProtocol::kUdp, deadline);
+  if (!attempt.truncated) co_return attempt;
+  // RFC 7766 section 5. It has answered: so it gets its time anew.
+  deadline = std::max(deadline, clock_.Now() + DnsTransport::kResendAfter);
+  Attempt whole =
+      co_await AskOnce(server, question, DnsProtocol::kTcp, deadline);
+  if (whole.end == Attempt::End::kSilent ||
+      whole.end == Attempt::End::kUnreachable) {
+    whole.end = Attempt::End::kAnswered;
+    whole.answer.failure = "truncated DNS answer, and " + whole.answer.failure;
+  }
+  co_return whole;
+}
+
+Awaitable<GetdnsResolver::Attempt> GetdnsResolver::AskOnce(
+    ServerPtr server, Question question, DnsProtocol protocol,
+    SteadyTime deadline) {
+  const DnsQuery query{question.name, question.type, question.unchecked,
+                       server->with_proofs && !question.unchecked};
+  auto message = EncodeDnsQuery(query);
+  Attempt attempt;
+  if (!message) {
+    attempt.end = Attempt::End::kAnswered;
+    attempt.answer = Failure("DNS can have no such name");
+    co_return attempt;
+  }
   queries_.Increment();
-  const bool over_tcp = pending->truncated;
-  auto attempt =
-      std::make_unique<Attempt>(Attempt{pending, server.trusted, over_tcp});
-  getdns_context* context = server.context.get();
-  if (over_tcp) {
-    pending->tcp_contexts.push_back(
-        MakeContext(server.address, options_.timeout, GETDNS_TRANSPORT_TCP));
-    context = pending->tcp_contexts.back().get();
+  const DnsExchange exchange = co_await transport_.Ask(
+      server->address, protocol, std::move(*message), deadline);
+  switch (exchange.end) {
+    case DnsExchange::End::kReply:
+      attempt.end = Attempt::End::kAnswered;
+      attempt.truncated =
+          protocol == DnsProtocol::kUdp && IsTruncated(exchange.message);
+      if (attempt.truncated) break;
+      attempt.answer = ReadDnsMessage(exchange.message, question.name,
+                                      question.type, IsTrusted(server->facts));
+      break;
+    case DnsExchange::End::kSilence:
+      attempt.end = Attempt::End::kSilent;
+      attempt.answer = Failure(exchange.reason + " from the DNS resolver " +
+                               server->facts.name);
+      break;
+    case DnsExchange::End::kUnreachable:
+      attempt.end = Attempt::End::kUnreachable;
+      attempt.answer =
+          Failure("no answer from the DNS resolver " + server->facts.name +
+                  " (" + exchange.reason + ")");
+      break;
+    case DnsExchange::End::kNoSocket:
+      attempt.end = Attempt::End::kNoSocket;
+      attempt.answer = Failure(exchange.reason);
+      break;
   }
-  ++pending->outstanding;
-  getdns_transaction_t id = 0;
-  const getdns_return_t code = getdns_general(
-      context, pending->name.c_str(), static_cast<uint16_t>(pending->type),
-      pending->unchecked ? CdExtension() : AdExtension(), attempt.get(), &id,
-      OnAnswer);
-  if (code == GETDNS_RETURN_GOOD) {
-    attempt.release();  // OnAnswer owns it
-    pending->transactions.emplace_back(context, id);
-    return;
-  }
-  // Met where the only upstream has just failed: as good as no answer.
-  --pending->outstanding;
-  if (!pending->answer)
-    pending->answer = Failure("getdns cannot ask " + server.address.ToString() +
-                              ": " + getdns_get_errorstr_by_id(code));
-  pending->progress->Set();
+  co_return attempt;
 }
 
-void GetdnsResolver::OnAnswer(getdns_context*, getdns_callback_type_t type,
-                              getdns_dict* response, void* argument,
-                              getdns_transaction_t id) noexcept {
-  const std::unique_ptr<Attempt> attempt(static_cast<Attempt*>(argument));
-  const DictPtr owned(response);
-  try {
-    Pending& pending = *attempt->pending;
-    --pending.outstanding;
-    std::erase_if(pending.transactions,
-                  [id](const auto& one) { return one.second == id; });
-    if (type == GETDNS_CALLBACK_CANCEL) return;
-    pending.replied |= type == GETDNS_CALLBACK_COMPLETE;
-    if (!attempt->over_tcp && type == GETDNS_CALLBACK_COMPLETE && response &&
-        IsTruncated(response)) {
-      pending.truncated = true;
-      pending.progress->Set();
-      return;
-    }
-    if (!pending.answer || pending.answer->failed()) {
-      pending.answer = type == GETDNS_CALLBACK_COMPLETE && response
-                           ? ReadGetdnsAnswer(response, pending.name,
-                                              pending.type, attempt->trusted)
-                           : Failure("the DNS resolver did not answer");
-    }
-    // Posted: nothing is resumed from inside getdns.
-    pending.progress->Set();
-  } catch (const std::exception& error) {
-    Log(LogLevel::kError, "dns_answer_lost", {{"what", error.what()}});
-  }
+void GetdnsResolver::NoteNoSocket(const std::string& reason) {
+  no_socket_.Increment();
+  if (clock_.Now() < next_socket_warning_) return;
+  next_socket_warning_ = clock_.Now() + kSocketWarningInterval;
+  Log(LogLevel::kError, "dns_no_socket",
+      {{"reason", reason},
+       {"effect", "mail to domains that are not in memory is deferred"},
+       {"advice",
+        "raise the limit of open files (LimitNOFILE=, ulimit -n), or see what "
+        "takes the machine's sockets and memory"}});
 }
 
 void GetdnsResolver::ProbeSoon() {
@@ -335,89 +282,148 @@ void GetdnsResolver::ProbeSoon() {
   if (now < next_extra_probe_) return;
   next_extra_probe_ =
       now + options_.timeout * static_cast<int>(servers_.size() + 1);
-  Spawn(executor_, Probe());
+  Spawn(executor_, ProbeServers());
 }
 
 Awaitable<void> GetdnsResolver::Probe() {
-  const Servers servers = servers_;  // a reload may replace them
-  for (const auto& server : servers) {
-    Servers one = {server};
-    std::string root = ".";
-    const DnsAnswer answer = co_await Ask(std::move(one), std::move(root),
-                                          DnsType::kSoa, Purpose::kProbe);
-    JudgeProbe(*server, answer);
-  }
-  validates_.Set(Validates() ? 1 : 0);
-}
-
-void GetdnsResolver::NoteSilence(Server& server, const std::string& reason) {
-  if (!std::exchange(server.answers, false)) return;
-  Log(LogLevel::kError, "resolver_silent",
-      {{"server", server.address.ToString()},
-       {"reason", reason},
-       {"advice",
-        "is it running? mail to domains that are not in memory is deferred "
-        "until it answers (dns.server)"}});
-}
-
-void GetdnsResolver::JudgeProbe(Server& server, const DnsAnswer& answer) {
-  const std::string name = server.address.ToString();
-  if (!answer.has_data()) {
-    // Says nothing about validation.
-    NoteSilence(server,
-                answer.failed() ? answer.failure : "no SOA at the root");
-    return;
-  }
-  if (!std::exchange(server.answers, true))
-    Log(LogLevel::kInfo, "resolver_answers", {{"server", name}});
-  const Validation now = answer.secure ? Validation::kYes : Validation::kNo;
-  if (std::exchange(server.validation, now) == now) return;
-  if (answer.secure)
-    Log(LogLevel::kInfo, "resolver_validates", {{"server", name}});
-  else if (!server.trusted)
-    Log(LogLevel::kWarn, "resolver_untrusted",
-        {{"server", name},
-         {"advice",
-          "it is not on this machine, so its DNSSEC verdicts are not believed; "
-          "DANE is left to Postfix. Run a validating resolver on 127.0.0.1, or "
-          "set dns.trust_ad = yes if the path to it is safe"}});
-  else
-    Log(LogLevel::kWarn, "resolver_does_not_validate",
-        {{"server", name},
-         {"advice",
-          "DANE is left to Postfix. Switch DNSSEC validation on, e.g. unbound "
-          "with a root trust anchor (auto-trust-anchor-file)"}});
+  judges_dnssec_ = true;
+  co_await ProbeServers();
 }
 
 Awaitable<void> GetdnsResolver::KeepProbing() {
   for (;;) {
     Event pause(executor_, clock_);
-    co_await pause.WaitUntil(clock_.Now() + kProbeInterval);
-    co_await Probe();
+    co_await pause.WaitUntil(clock_.Now() + DnssecJudge::kAgainAfter);
+    if (Dnssec() == DnssecState::kDoubted ||
+        clock_.Now() - last_probe_ >= kProbeInterval)
+      co_await Probe();
   }
 }
 
-Result<Options::Dns> WithServers(Options::Dns options) {
-  if (options.servers.empty())
-    options.servers = ReadResolvConf("/etc/resolv.conf");
-  if (options.servers.empty())
-    return Error{
-        "no DNS server: /etc/resolv.conf names none; install a validating "
-        "resolver such as unbound and set dns.server = 127.0.0.1"};
-  return options;
+Awaitable<void> GetdnsResolver::ProbeServers() {
+  last_probe_ = clock_.Now();
+  LookAtResolvConf();
+  const Servers servers = servers_;  // a reload may replace them
+  std::vector<ProbeResult> results;
+  for (const ServerPtr& server : servers)
+    results.push_back(co_await ProbeServer(server));
+  // All at once: between a server's verdict and the judgement of all, nobody
+  // is to take its answers for what they were.
+  bool has_data = false;
+  for (size_t i = 0; i < servers.size(); ++i) {
+    has_data |= results[i].has_data && IsTrusted(results[i].facts);
+    std::swap(servers[i]->facts, results[i].facts);
+    servers[i]->with_proofs = results[i].with_proofs;
+  }
+  JudgeRound(has_data);
+  validates_.Set(Validates() ? 1 : 0);
+  // `results` has what was before.
+  for (size_t i = 0; i < servers.size(); ++i)
+    LogChange(results[i].facts, servers[i]->facts);
 }
 
-std::vector<AddressAndPort> ReadResolvConf(const std::string& path) {
-  std::vector<AddressAndPort> servers;
-  std::ifstream file(path);
-  std::string line;
-  while (std::getline(file, line)) {
-    const auto words = SplitList(line, " \t");
-    if (words.size() < 2 || words[0] != "nameserver") continue;
-    const auto address = IpAddress::Parse(words[1]);
-    if (address) servers.push_back({*address, 53});
+Awaitable<GetdnsResolver::ProbeResult> GetdnsResolver::ProbeServer(
+    ServerPtr server) {
+  ProbeResult result{server->facts, server->with_proofs, false};
+  const auto asked = std::make_shared<Server>(*server);
+  const Question question{".", DnsType::kSoa, false};
+  const Servers one = {asked};
+  // Not behind a flood of questions: no turn is waited for.
+  Attempt attempt = co_await Ask(one, question);
+  if (attempt.answer.has_data() && !attempt.answer.secure &&
+      IsTrusted(result.facts) && !asked->with_proofs) {
+    asked->with_proofs = true;
+    Attempt with_proofs = co_await Ask(one, question);
+    if (with_proofs.answer.has_data() && with_proofs.answer.secure) {
+      attempt = std::move(with_proofs);
+      result.with_proofs = true;
+    }
   }
-  return servers;
+  // Our own want of sockets says nothing about the server.
+  if (attempt.end == Attempt::End::kNoSocket) co_return result;
+  // Only data tells whether it validates.
+  result.has_data = attempt.answer.has_data();
+  result.facts.answers = result.has_data;
+  if (result.has_data)
+    result.facts.validation =
+        attempt.answer.secure ? Validation::kYes : Validation::kNo;
+  else
+    result.facts.silence =
+        attempt.answer.failed() ? attempt.answer.failure : "no SOA at the root";
+  co_return result;
+}
+
+void GetdnsResolver::JudgeRound(bool has_data) {
+  const auto any = [this](auto what) {
+    return std::any_of(servers_.begin(), servers_.end(),
+                       [&](const ServerPtr& one) { return what(one->facts); });
+  };
+  const bool validates = any([](const DnsServerFacts& facts) {
+    return facts.validates() && facts.answers;
+  });
+  const bool may_validate =
+      any([](const DnsServerFacts& facts) { return facts.may_validate(); });
+  const bool any_trusted = any(IsTrusted);
+  using Round = DnssecJudge::Round;
+  const DnssecState before = judge_.state();
+  judge_.Note(validates                  ? Round::kValidates
+              : may_validate             ? Round::kShowsNothing
+              : has_data || !any_trusted ? Round::kDoesNot
+                                         : Round::kShowsNothing,
+              clock_.Now());
+  const DnssecState now = judge_.state();
+  if (now == before) return;
+  if (judges_dnssec_) LogState(now);
+  if (before == DnssecState::kOff && on_back_) on_back_();
+}
+
+void GetdnsResolver::LogState(DnssecState now) const {
+  switch (now) {
+    case DnssecState::kOn:
+      return Log(LogLevel::kInfo, "dane_on",
+                 {{"reason", "a DNS resolver validates DNSSEC"}});
+    case DnssecState::kDoubted:
+      return Log(LogLevel::kWarn, "dane_in_doubt",
+                 {{"reason",
+                   "no DNS resolver that is trusted validates DNSSEC "
+                   "any more"},
+                  {"effect", DnssecEffect(now)}});
+    case DnssecState::kOff:
+      return Log(
+          LogLevel::kError, "dane_off",
+          {{"reason", "no DNS resolver that is trusted validates DNSSEC"},
+           {"effect", DnssecEffect(now)},
+           {"advice", "postern-policy check-config says what to do"}});
+  }
+}
+
+void GetdnsResolver::LogChange(const DnsServerFacts& before,
+                               const DnsServerFacts& now) const {
+  const std::string advice = DnsServerTrouble(now, Dnssec());
+  if (before.answers && !now.answers)
+    Log(LogLevel::kError, "resolver_silent",
+        {{"server", now.name}, {"reason", now.silence}, {"advice", advice}});
+  if (!before.answers && now.answers)
+    Log(LogLevel::kInfo, "resolver_answers", {{"server", now.name}});
+  if (!judges_dnssec_ || before.validation == now.validation) return;
+  if (!IsTrusted(now))
+    Log(LogLevel::kWarn, "resolver_untrusted",
+        {{"server", now.name}, {"advice", advice}});
+  else if (now.validates())
+    Log(LogLevel::kInfo, "resolver_validates", {{"server", now.name}});
+  else
+    Log(LogLevel::kWarn, "resolver_does_not_validate",
+        {{"server", now.name}, {"advice", advice}});
+}
+
+std::vector<std::string> GetdnsResolver::Troubles() const {
+  std::vector<std::string> troubles;
+  for (const ServerPtr& server : servers_) {
+    const std::string trouble = DnsServerTrouble(server->facts, Dnssec());
+    if (!trouble.empty())
+      troubles.push_back(server->facts.name + ": " + trouble);
+  }
+  return troubles;
 }
 
 }  // namespace postern

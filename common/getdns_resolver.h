@@ -1,123 +1,153 @@
-// The real Resolver: getdns as a stub that asks validating resolvers.
+// The real Resolver: asks validating resolvers, and reads their answers by
+// getdns.
 //
 // Security is the AD bit of a resolver that we may trust (dns.trust_ad:
-// loopback only by default), as in Postfix. getdns's own validation is not
-// used (slow, and wrong under load). Each resolver is asked for ". SOA" at
-// start and every minute: only if that comes with AD does it validate.
+// loopback only by default), as in Postfix. Each resolver is asked for ". SOA"
+// at start and every minute: only if that comes with AD does it validate. One
+// that gives AD only to who wants the proofs, too (DO; systemd-resolved before
+// v248), is asked so from then on. dnssec_judge tells when DANE is off.
 //
-// A truncated answer is asked for again over TCP, in a getdns context of its
-// own: getdns's own fallback lends the connection to each question, and every
-// question that is cancelled or late closes it (getdns 1.6 and 1.7). By then
-// the descriptor may be somebody else's: a client's, the listener, the policy
-// file.
+// A question has one socket open at a time: sent again while its server is
+// silent, closed before the next server is asked. At most kMaxInFlight
+// questions are out, and no more than a quarter of RLIMIT_NOFILE; the others
+// wait. One that gets no socket fails at once, with a reason, and is counted.
 //
-// A datagram can get lost: a question is repeated after kResendAfter, to the
-// next server where there are several. Servers known not to validate are left
-// out as long as there is one: a fallback to another would read as "insecure".
+// Servers known not to validate are left out as long as there is one that may:
+// a fallback to another would read as "insecure". So while the only trusted
+// server is silent, questions fail, though an untrusted one may be there.
 //
-// Logged: a server that stops or starts to validate or to answer.
+// Where dns.server names none, /etc/resolv.conf is read again with each round
+// of probes, and by a question if that is a minute ago; what cannot be used
+// changes nothing.
+//
+// Logged: a server that stops or starts to validate or to answer; DANE doubted,
+// off, on; new servers.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
 
 #include "common/dns.h"
+#include "common/dns_transport.h"
+#include "common/dnssec_judge.h"
 #include "common/event.h"
 #include "common/gate.h"
-#include "common/getdns_loop.h"
 #include "common/listen_address.h"
 #include "common/metrics.h"
 #include "common/options.h"
+#include "common/resolv_conf.h"
+#include "common/result.h"
 
 namespace postern {
 
 class GetdnsResolver final : public Resolver {
  public:
-  // `loop`, `clock` and `metrics` outlive the resolver. `options`: with
-  // servers (see WithServers).
+  // `loop`, `clock` and `metrics` outlive the resolver. `resolv_conf`: another
+  // file in tests.
   static Result<std::unique_ptr<GetdnsResolver>> Create(
       boost::asio::io_context& loop, Clock& clock, const Options::Dns& options,
-      Metrics& metrics);
+      Metrics& metrics, std::string resolv_conf = kResolvConf);
   // For the questions to come; what is asked already ends as it began. After
-  // an Error nothing has changed.
+  // an Error (no server) nothing has changed.
   Status Use(const Options::Dns& options);
-  ~GetdnsResolver() override;
 
   Awaitable<DnsAnswer> Query(std::string name, DnsType type) override;
   Awaitable<DnsAnswer> QueryUnchecked(std::string name, DnsType type) override;
-  DnssecState Dnssec() const override;
+  DnssecState Dnssec() const override { return judge_.state(); }
 
-  // True only after an answer has shown it.
-  bool KnownToValidate() const;
+  // Called when DANE, that was off, is on again: answers made without it are
+  // worth less than new ones.
+  void OnDnssecBack(std::function<void()> call) { on_back_ = std::move(call); }
 
-  // Asks each server once whether it validates.
+  // Asks each server once whether it validates, one after the other.
   Awaitable<void> Probe();
-  // Repeats that every minute, for ever.
+  // Repeats that every minute, every ten seconds while DANE is in doubt; for
+  // ever.
   Awaitable<void> KeepProbing();
 
+  // What is wrong with the servers, by their last probes: "ADDRESS: what it is,
+  // what it means for mail, what to do".
+  std::vector<std::string> Troubles() const;
+
  private:
-  enum class Validation { kUnknown, kYes, kNo };
-  struct ContextDestroy {
-    void operator()(getdns_context* context) const {
-      getdns_context_destroy(context);
-    }
-  };
-  using Context = std::unique_ptr<getdns_context, ContextDestroy>;
   struct Server {
     AddressAndPort address;
-    Context context;       // for UDP
-    bool trusted = false;  // its AD bit may be believed
-    bool answers = true;
-    Validation validation = Validation::kUnknown;
+    DnsServerFacts facts;
+    bool with_proofs = false;  // gives AD only with DO
   };
   // Shared with the questions on their way: a reload replaces the servers.
-  using Servers = std::vector<std::shared_ptr<Server>>;
-  struct Pending;
-  struct Attempt;
+  using ServerPtr = std::shared_ptr<Server>;
+  using Servers = std::vector<ServerPtr>;
+  struct Question {
+    std::string name;
+    DnsType type = DnsType::kA;
+    bool unchecked = false;
+  };
+  // How one server took one question.
+  struct Attempt {
+    enum class End { kAnswered, kSilent, kUnreachable, kNoSocket };
+    End end = End::kSilent;
+    DnsAnswer answer;        // failed: why
+    bool truncated = false;  // over UDP: to be asked over TCP
 
-  GetdnsResolver(boost::asio::io_context& loop, Clock& clock, Metrics& metrics);
-  Result<std::shared_ptr<Server>> MakeServer(const AddressAndPort& address,
-                                             const Options::Dns& options);
-  // Asks `address` over `transport`. Null: getdns cannot.
-  Context MakeContext(const AddressAndPort& address,
-                      std::chrono::milliseconds timeout,
-                      getdns_transport_list_t transport);
+    bool is_good() const { return end == End::kAnswered && !answer.failed(); }
+  };
+
+  GetdnsResolver(boost::asio::io_context& loop, Clock& clock, Metrics& metrics,
+                 std::string resolv_conf);
+  void TakeServers(const std::vector<AddressAndPort>& addresses);
+  void LookAtResolvConf();
   // The servers to ask, best first.
   Servers ServersToAsk();
-  // A probe does not wait behind a flood of questions.
-  enum class Purpose { kQuestion, kUnchecked, kProbe };
-  Awaitable<DnsAnswer> Ask(Servers servers, std::string name, DnsType type,
-                           Purpose purpose);
-  void Send(Server& server, const std::shared_ptr<Pending>& pending);
-  static void OnAnswer(getdns_context* context, getdns_callback_type_t type,
-                       getdns_dict* response, void* attempt,
-                       getdns_transaction_t id) noexcept;
+
+  Awaitable<DnsAnswer> AskInTurn(Question question);
+  // Asks the servers in turn, until one has an answer.
+  Awaitable<Attempt> Ask(Servers servers, Question question);
+  // One server: over UDP until `deadline`; what is truncated there, again over
+  // TCP, for as long.
+  Awaitable<Attempt> AskServer(ServerPtr server, Question question,
+                               SteadyTime deadline);
+  Awaitable<Attempt> AskOnce(ServerPtr server, Question question,
+                             DnsProtocol protocol, SteadyTime deadline);
+  void NoteNoSocket(const std::string& reason);
+
+  Awaitable<void> ProbeServers();
+  struct ProbeResult {
+    DnsServerFacts facts;
+    bool with_proofs = false;
+    bool has_data = false;
+  };
+  Awaitable<ProbeResult> ProbeServer(ServerPtr server);
   // Probes out of turn, unless that was done just now.
   void ProbeSoon();
-  // Logged once, until it answers a probe again.
-  void NoteSilence(Server& server, const std::string& reason);
-  void JudgeProbe(Server& server, const DnsAnswer& answer);
+  void JudgeRound(bool has_data);
+  void LogState(DnssecState now) const;
+  void LogChange(const DnsServerFacts& before, const DnsServerFacts& now) const;
 
   Clock& clock_;
   boost::asio::any_io_executor executor_;
-  GetdnsLoop getdns_loop_;
+  DnsTransport transport_;
   Gate<int> gate_;
+  const std::string resolv_conf_;
   Options::Dns options_;
   Servers servers_;
+  DnssecJudge judge_;
+  bool judges_dnssec_ = false;  // somebody asked for probes
+  bool resolv_conf_bad_ = false;
+  std::function<void()> on_back_;
+  SteadyTime next_look_{};
   SteadyTime next_extra_probe_{};
+  SteadyTime last_probe_{};
+  SteadyTime next_socket_warning_{};
   prometheus::Counter& queries_;
   prometheus::Counter& failures_;
+  prometheus::Counter& no_socket_;
   prometheus::Gauge& validates_;
   prometheus::Histogram& seconds_;
 };
-
-// The options with the servers that they mean: those of /etc/resolv.conf where
-// none are given. Blocks.
-Result<Options::Dns> WithServers(Options::Dns options);
-
-// The name servers of a resolv.conf, in order; empty if it cannot be read.
-std::vector<AddressAndPort> ReadResolvConf(const std::string& path);
 
 }  // namespace postern

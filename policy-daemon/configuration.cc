@@ -1,14 +1,13 @@
 #include "policy-daemon/configuration.h"
 
-#include "common/getdns_resolver.h"
+#include "common/resolv_conf.h"
 
 namespace postern {
 
 Result<Configuration> LoadConfiguration(Options options) {
   Configuration configuration;
-  auto dns = WithServers(options.dns);
-  if (!dns) return dns.error();
-  options.dns = std::move(*dns);
+  const auto servers = DnsServersOf(options.dns);
+  if (!servers) return servers.error();
   auto overrides = LoadOverrides(options.policy.overrides, LoadServicePorts());
   if (!overrides) return overrides.error();
   configuration.overrides = std::move(*overrides);

@@ -12,7 +12,7 @@
 namespace postern {
 
 struct Configuration {
-  Options options;  // with the DNS servers of /etc/resolv.conf if it names none
+  Options options;
   Overrides overrides;
   std::shared_ptr<BeastHttps::Trust> trust;
 };

@@ -87,6 +87,7 @@ Engine::Engine(boost::asio::io_context& loop,
                *metrics},
               ServiceSettingsOf(configuration.options)) {
   fetcher.OnChange([this](const std::string& domain) { service.Drop(domain); });
+  resolver->OnDnssecBack([this] { service.Drop(""); });
 }
 
 Status Engine::Use(Configuration configuration) {

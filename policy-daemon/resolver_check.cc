@@ -10,12 +10,14 @@
 #include "common/getdns_resolver.h"
 #include "common/loop_clock.h"
 #include "common/metrics.h"
+#include "common/resolv_conf.h"
 
 namespace postern {
 namespace {
 
 // Of all servers together.
 constexpr std::chrono::seconds kPatience{60};
+constexpr Seconds kTimeout{5};
 
 Awaitable<void> ProbeAll(GetdnsResolver& resolver,
                          boost::asio::io_context& loop) {
@@ -23,25 +25,16 @@ Awaitable<void> ProbeAll(GetdnsResolver& resolver,
   loop.stop();
 }
 
-// Each is asked alone.
-std::vector<std::string> ServersThatDoNotValidate(
-    const std::vector<AddressAndPort>& servers, TrustAd trust_ad) {
-  std::vector<std::string> bad;
-  for (const AddressAndPort& server : servers) {
-    const Options::Dns dns{{server}, std::chrono::seconds(5), trust_ad};
-    // Left to the end of the process: getdns may still hold an idle timer on
-    // the loop.
-    auto* loop = new boost::asio::io_context(1);
-    auto* clock = new LoopClock(*loop);
-    auto* metrics = new Metrics;
-    auto resolver = GetdnsResolver::Create(*loop, *clock, dns, *metrics);
-    if (!resolver) continue;
-    Spawn(loop->get_executor(), ProbeAll(**resolver, *loop));
-    loop->run();
-    if (!(*resolver)->KnownToValidate()) bad.push_back(server.ToString());
-    static_cast<void>(resolver->release());
-  }
-  return bad;
+// What the daemon's resolver finds wrong with the servers, in its words.
+std::vector<std::string> Probe(const Options::Dns& dns) {
+  boost::asio::io_context loop(1);
+  LoopClock clock(loop);
+  Metrics metrics;
+  const auto resolver = GetdnsResolver::Create(loop, clock, dns, metrics);
+  if (!resolver) return {resolver.error().message};
+  Spawn(loop.get_executor(), ProbeAll(**resolver, loop));
+  loop.run();
+  return (*resolver)->Troubles();
 }
 
 void CheckResolvConf(const std::string& path,
@@ -51,29 +44,29 @@ void CheckResolvConf(const std::string& path,
     warnings.push_back(path + " names no DNS server");
     return;
   }
-  // Postfix believes the AD bit of whatever its resolv.conf names.
-  for (const std::string& server :
-       ServersThatDoNotValidate(servers, TrustAd::kYes))
-    warnings.push_back(
-        "Postfix's DNS server " + server + " (" + path +
-        ") does not validate DNSSEC: every dane-only answer would defer mail. "
-        "Run a validating resolver (unbound) on 127.0.0.1, or set "
-        "dane.enabled = no");
+  // Postfix believes the AD bit of whatever its resolv.conf names, and asks
+  // each: so each is probed alone.
+  for (const AddressAndPort& server : servers)
+    if (!Probe({{server}, kTimeout, TrustAd::kYes}).empty())
+      warnings.push_back(
+          "Postfix's DNS server " + server.ToString() + " (" + path +
+          ") does not answer, or does not validate DNSSEC: every dane-only "
+          "answer would defer mail. Run a validating resolver (unbound) on "
+          "127.0.0.1, or set dane.enabled = no");
 }
 
 std::vector<std::string> Probed(const PostfixSettings& postfix,
                                 const Options::Dns& dns) {
   std::vector<std::string> warnings;
-  CheckResolvConf("/etc/resolv.conf", warnings);
+  CheckResolvConf(kResolvConf, warnings);
   const std::string copy = postfix.queue_directory() + "/etc/resolv.conf";
   std::error_code none;
   if (postfix.smtp_is_chrooted() && std::filesystem::exists(copy, none))
     CheckResolvConf(copy, warnings);
-  for (const std::string& server :
-       ServersThatDoNotValidate(dns.servers, dns.trust_ad))
-    warnings.push_back("dns.server: " + server +
-                       " does not answer, or does not validate DNSSEC: "
-                       "postern-policy could not tell what hosts promise");
+  const std::string from =
+      dns.servers.empty() ? "the resolver of /etc/resolv.conf " : "dns.server ";
+  for (const std::string& trouble : Probe(dns))
+    warnings.push_back(from + trouble);
   return warnings;
 }
 

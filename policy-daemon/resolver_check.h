@@ -11,10 +11,11 @@
 
 namespace postern {
 
-// Asks each server of resolv.conf, of its copy in the chroot, and of
-// dns.server, in a child process that root has become run.user in: what they
-// answer is a stranger's. Blocks up to some seconds for each. Forks: no other
-// thread may run.
+// Asks each server of resolv.conf, of its copy in the chroot, and those that
+// the daemon asks (dns.server, or resolv.conf's), of which it says what the
+// daemon logs. It asks in a child process that root has become run.user in:
+// what they answer is a stranger's. Blocks up to some seconds for each. Forks:
+// no other thread may run.
 std::vector<std::string> ResolverWarnings(const PostfixSettings& postfix,
                                           const Options& options);
 

@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "common/domain_name.h"
-#include "common/getdns_resolver.h"
 #include "common/postfix_version.h"
+#include "common/resolv_conf.h"
 #include "common/run_program.h"
 #include "common/text.h"
 
@@ -147,9 +147,8 @@ std::string ReportConfiguration::QueuePath() const {
 Result<ReportConfigurationPtr> LoadReportConfiguration(
     Options options, const std::string& host) {
   auto configuration = std::make_shared<ReportConfiguration>();
-  auto dns = WithServers(options.dns);
-  if (!dns) return dns.error();
-  options.dns = std::move(*dns);
+  const auto servers = DnsServersOf(options.dns);
+  if (!servers) return servers.error();
   auto identity = IdentityOf(options.report, host);
   if (!identity) return identity.error();
   configuration->identity = std::move(*identity);

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include <getdns/getdns_extra.h>
 #include <gtest/gtest.h>
 
 namespace postern {
@@ -80,20 +79,7 @@ class Message {
                              Name(asked_.empty() ? name : asked_) +
                              Number(static_cast<unsigned>(type), 2) +
                              Number(1, 2) + answer_ + authority_;
-    getdns_dict* reply = nullptr;
-    EXPECT_EQ(
-        getdns_wire2msg_dict(reinterpret_cast<const uint8_t*>(wire.data()),
-                             wire.size(), &reply),
-        GETDNS_RETURN_GOOD);
-    getdns_list* replies = getdns_list_create();
-    getdns_list_set_dict(replies, 0, reply);
-    getdns_dict* response = getdns_dict_create();
-    getdns_dict_set_list(response, "replies_tree", replies);
-    DnsAnswer answer = ReadGetdnsAnswer(response, name, type, trusted);
-    getdns_dict_destroy(reply);
-    getdns_list_destroy(replies);
-    getdns_dict_destroy(response);
-    return answer;
+    return ReadDnsMessage(wire, name, type, trusted);
   }
 
  private:
@@ -383,16 +369,12 @@ TEST(GetdnsAnswerTest, ATruncatedAnswerIsAFailure) {
                   .failed());
 }
 
-TEST(GetdnsAnswerTest, AnEmptyResponseIsAFailure) {
-  getdns_dict* response = getdns_dict_create();
-  EXPECT_TRUE(
-      ReadGetdnsAnswer(response, "a.example", DnsType::kA, true).failed());
-  getdns_list* replies = getdns_list_create();
-  getdns_dict_set_list(response, "replies_tree", replies);
-  EXPECT_TRUE(
-      ReadGetdnsAnswer(response, "a.example", DnsType::kA, true).failed());
-  getdns_list_destroy(replies);
-  getdns_dict_destroy(response);
+TEST(GetdnsAnswerTest, WhatIsNoMessageIsAFailure) {
+  for (const std::string& bytes :
+       {std::string(), std::string("abc"), std::string(11, '\0'),
+        std::string(12, '\xff'), std::string(65535, '\xc0')})
+    EXPECT_TRUE(ReadDnsMessage(bytes, "a.example", DnsType::kA, true).failed())
+        << bytes.size();
 }
 
 TEST(GetdnsAnswerTest, AbsenceLivesAsLongAsTheSoaSays) {
