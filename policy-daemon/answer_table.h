@@ -73,7 +73,7 @@ class AnswerTable {
 
   size_t size() const { return index_.size(); }
   size_t slots() const { return slots_.size(); }  // what the hand passes
-  size_t bytes() const { return bytes_; }  // an estimate with overheads
+  size_t bytes() const { return bytes_; }         // an estimate with overheads
 
  private:
   // One allocation holds the key and both replies, so that an answer touches

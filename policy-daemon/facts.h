@@ -40,7 +40,7 @@ struct HostFacts {
   std::string name;
   HostState state = HostState::kPending;
   bool secure_address = false;
-  std::string tlsa_base;              // where the records were found
+  std::string tlsa_base;  // where the records were found
   // The records, usable or not, as far as they are kept (TakeTlsa()): for
   // texts alone. The state was found from all.
   std::vector<TlsaRecord> tlsa;

@@ -296,8 +296,7 @@ AnswerTable::Found PolicyService::InMemory(std::string_view name,
                                            Dialect dialect) {
   const SteadyTime now = world_.lookup.clock.Now();
   const DnssecState dnssec = world_.resolver.Dnssec();
-  auto found =
-      table_.Find(name, dialect, now, dnssec == DnssecState::kDoubted);
+  auto found = table_.Find(name, dialect, now, dnssec == DnssecState::kDoubted);
   // What was found while a resolver validated holds for its time.
   if (found.text.empty() && dnssec == DnssecState::kOff)
     found = table_.Find(std::string(name) + kWithoutDnssec, dialect, now);
