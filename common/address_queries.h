@@ -15,7 +15,7 @@ struct AddressQueries {
   AddressQueries(const boost::asio::any_io_executor& executor, Clock& clock)
       : one(executor, clock), both(executor, clock) {}
   std::optional<DnsAnswer> v4, v6;
-  Event one;  // one family has addresses, or both have been answered
+  Event one;  // a family has addresses, or both have been answered
   Event both;
 };
 

@@ -1,5 +1,6 @@
 #include "policy-daemon/answer_table.h"
 
+#include <optional>
 #include <utility>
 
 namespace postern {
@@ -19,11 +20,11 @@ AnswerTable::AnswerTable(size_t max_entries, size_t max_bytes)
     : max_entries_(max_entries), max_bytes_(max_bytes) {}
 
 AnswerTable::Found AnswerTable::Find(std::string_view key, Dialect dialect,
-                                     SteadyTime now) {
+                                     SteadyTime now, bool dane_holds) {
   const auto found = index_.find(key);
   if (found == index_.end()) return {};
   Slot& slot = slots_[found->second];
-  if (slot.expires <= now) return {};
+  if (slot.expires <= now && !(dane_holds && IsDane(slot.kind))) return {};
   slot.asked = true;
   std::string_view text = slot.text;
   text.remove_prefix(slot.key_size);
@@ -52,61 +53,76 @@ void AnswerTable::Put(std::string_view key, const Replies& replies,
   if (slot.policy) needed += BytesOf(*slot.policy);
   slot.charged = static_cast<uint32_t>(needed);
   if (needed > max_bytes_) return;
-  while (index_.size() >= max_entries_ || bytes_ + needed > max_bytes_)
-    EvictOne();
-
-  SlotNumber number = 0;
-  if (free_.empty()) {
-    number = static_cast<SlotNumber>(slots_.size());
-    slots_.push_back(std::move(slot));
-  } else {
-    number = free_.back();
-    free_.pop_back();
-    slots_[number] = std::move(slot);
+  // The newcomer takes the place of the last that goes: so the hand meets
+  // answers in the order of their age.
+  std::optional<SlotNumber> place;
+  while (index_.size() >= max_entries_ || bytes_ + needed > max_bytes_) {
+    if (place) CloseGap(*place);
+    place = EvictOne();
+  }
+  if (!place) {
+    place = static_cast<SlotNumber>(slots_.size());
+    slots_.emplace_back();
   }
   bytes_ += needed;
-  const Slot& stored = slots_[number];
-  index_.emplace(std::string_view(stored.text).substr(0, stored.key_size),
-                 number);
+  slots_[*place] = std::move(slot);
+  Index(*place);
 }
 
 void AnswerTable::SetBounds(size_t max_entries, size_t max_bytes) {
   max_entries_ = max_entries;
   max_bytes_ = max_bytes;
-  while (index_.size() > max_entries_ || bytes_ > max_bytes_) EvictOne();
+  while (index_.size() > max_entries_ || bytes_ > max_bytes_)
+    CloseGap(EvictOne());
 }
 
 void AnswerTable::Drop(std::string_view key) {
-  if (const auto found = index_.find(key); found != index_.end())
-    Free(found->second);
+  const auto found = index_.find(key);
+  if (found == index_.end()) return;
+  const SlotNumber number = found->second;
+  Forget(number);
+  CloseGap(number);
 }
 
 void AnswerTable::Clear() {
   index_.clear();
   slots_.clear();
-  free_.clear();
   bytes_ = 0;
   hand_ = 0;
 }
 
-void AnswerTable::Free(SlotNumber number) {
-  Slot& slot = slots_[number];
-  bytes_ -= slot.charged;
-  index_.erase(std::string_view(slot.text).substr(0, slot.key_size));
-  slot = Slot{};
-  free_.push_back(number);
+void AnswerTable::Index(SlotNumber number) {
+  const Slot& slot = slots_[number];
+  index_.emplace(std::string_view(slot.text).substr(0, slot.key_size), number);
 }
 
-// REQUIRES: the table is not empty.
-void AnswerTable::EvictOne() {
+void AnswerTable::Forget(SlotNumber number) {
+  const Slot& slot = slots_[number];
+  bytes_ -= slot.charged;
+  index_.erase(std::string_view(slot.text).substr(0, slot.key_size));
+}
+
+void AnswerTable::CloseGap(SlotNumber number) {
+  const auto last = static_cast<SlotNumber>(slots_.size() - 1);
+  if (number != last) {
+    // A short text moves with its slot, and the key with it.
+    const Slot& from = slots_[last];
+    index_.erase(std::string_view(from.text).substr(0, from.key_size));
+    slots_[number] = std::move(slots_[last]);
+    Index(number);
+  }
+  slots_.pop_back();
+}
+
+// REQUIRES: the table is not empty, and has no gap.
+AnswerTable::SlotNumber AnswerTable::EvictOne() {
   for (int spared = 0;;) {
-    const SlotNumber number = hand_;
-    // Past this one in any case: what comes to stand here is young.
-    hand_ = (hand_ + 1) % static_cast<SlotNumber>(slots_.size());
-    Slot& slot = slots_[number];
-    if (slot.key_size == 0) continue;  // free
-    if (!std::exchange(slot.asked, false) || spared++ >= kMaxSpared)
-      return Free(number);
+    if (hand_ >= slots_.size()) hand_ = 0;
+    const SlotNumber number = hand_++;
+    if (std::exchange(slots_[number].asked, false) && spared++ < kMaxSpared)
+      continue;
+    Forget(number);
+    return number;
   }
 }
 

@@ -7,7 +7,7 @@
 // Contract: loop thread only. Bounded by entries and bytes; past a bound the
 // clock algorithm evicts what was not asked for since its hand came by (or, in
 // bounded time, something that was). A
-// view that Find() returns holds until the next Put().
+// view that Find() returns holds until the next Put() or Drop().
 #pragma once
 
 #include <array>
@@ -40,6 +40,10 @@ enum class ReplyKind : uint8_t {
 };
 inline constexpr size_t kReplyKinds = 9;
 
+inline bool IsDane(ReplyKind kind) {
+  return kind == ReplyKind::kDane || kind == ReplyKind::kDaneOnly;
+}
+
 // One reply for each dialect, as netstrings.
 struct Replies {
   std::array<std::string, kDialects> text;
@@ -56,7 +60,9 @@ class AnswerTable {
     ReplyKind kind = ReplyKind::kNotFound;
     AnsweredPolicyPtr policy;
   };
-  Found Find(std::string_view key, Dialect dialect, SteadyTime now);
+  // `dane_holds`: also what has expired, where it is `dane` or `dane-only`.
+  Found Find(std::string_view key, Dialect dialect, SteadyTime now,
+             bool dane_holds = false);
 
   void Put(std::string_view key, const Replies& replies, SteadyTime expires);
 
@@ -66,7 +72,8 @@ class AnswerTable {
   void Clear();
 
   size_t size() const { return index_.size(); }
-  size_t bytes() const { return bytes_; }  // an estimate with overheads
+  size_t slots() const { return slots_.size(); }  // what the hand passes
+  size_t bytes() const { return bytes_; }         // an estimate with overheads
 
  private:
   // One allocation holds the key and both replies, so that an answer touches
@@ -83,15 +90,20 @@ class AnswerTable {
   };
   using SlotNumber = uint32_t;
 
-  void Free(SlotNumber number);
-  void EvictOne();
+  void Index(SlotNumber number);
+  // Out of the index and bytes_; its place is a gap.
+  void Forget(SlotNumber number);
+  // The last slot moves there.
+  void CloseGap(SlotNumber number);
+  // Returns the gap.
+  SlotNumber EvictOne();
 
   size_t max_entries_;
   size_t max_bytes_;
   size_t bytes_ = 0;
-  // Stable addresses: the index's keys are views into the slots' text.
+  // Stable addresses: the index's keys are views into the slots' text. Without
+  // gaps: an eviction looks at no more than it may spare.
   std::deque<Slot> slots_;
-  std::deque<SlotNumber> free_;
   SlotNumber hand_ = 0;
   boost::unordered_flat_map<std::string_view, SlotNumber> index_;
 };

@@ -5,16 +5,26 @@
 
 #include "common/domain_name.h"
 
-#include "policy-daemon/tlsa.h"
-
 namespace postern {
 namespace {
+
+// How long the other family is waited for where one has a secure address.
+constexpr Seconds kLateFamily{3};
+// Longer names are no host names, and only told to people.
+constexpr size_t kMaxToldName = 255;
 
 void SortByPreference(std::vector<MxRecord>& records) {
   std::stable_sort(records.begin(), records.end(),
                    [](const MxRecord& a, const MxRecord& b) {
                      return a.preference < b.preference;
                    });
+}
+
+bool HasInsecureAddress(const AddressQueries& queries) {
+  const auto is_one = [](const std::optional<DnsAnswer>& answer) {
+    return answer && answer->has_data() && !answer->secure;
+  };
+  return is_one(queries.v4) || is_one(queries.v6);
 }
 
 }  // namespace
@@ -70,6 +80,7 @@ Awaitable<HostFacts> DaneLookup::FindHost(std::string host, uint16_t port) {
   facts.name = host;
   if (!IsNormalDomain(host)) {
     // Postfix drops such a name, too ("malformed domain name").
+    facts.name.resize(std::min(facts.name.size(), kMaxToldName));
     facts.state = HostState::kNoAddress;
     facts.reason = "not a valid host name";
     facts.ttl = Seconds(3600);
@@ -131,10 +142,7 @@ Awaitable<HostFacts> DaneLookup::FindHost(std::string host, uint16_t port) {
     }
     if (!answer.has_data() || !answer.secure) continue;
     facts.tlsa_base = base;
-    facts.tlsa = std::move(answer.tlsa);
-    const bool usable =
-        std::any_of(facts.tlsa.begin(), facts.tlsa.end(), IsUsable);
-    facts.state = usable ? HostState::kUsable : HostState::kUnusable;
+    TakeTlsa(std::move(answer.tlsa), facts);
     co_return facts;
   }
   facts.state = HostState::kNone;
@@ -143,10 +151,12 @@ Awaitable<HostFacts> DaneLookup::FindHost(std::string host, uint16_t port) {
 
 Awaitable<DaneLookup::Addresses> DaneLookup::FindAddresses(std::string host) {
   const auto queries = AskForAddresses(executor_, clock_, resolver_, host);
-  // An address settles it by its own security: secure from one family is
-  // enough, insecure from one family is none, whatever the other says. A slow
-  // or broken AAAA must not hold mail.
   co_await queries->one.WaitUntil(clock_.Now() + kQueryBound);
+  // An insecure address settles it. Beside a secure one the other family may
+  // still have an insecure one; a family that does not answer is one that has
+  // failed: a slow or broken AAAA must not hold mail.
+  if (!HasInsecureAddress(*queries))
+    co_await queries->both.WaitUntil(clock_.Now() + kLateFamily);
   Addresses addresses = Judge(*queries);
   if (addresses.canonical_name.empty()) addresses.canonical_name = host;
   co_return addresses;
@@ -155,9 +165,7 @@ Awaitable<DaneLookup::Addresses> DaneLookup::FindAddresses(std::string host) {
 DaneLookup::Addresses DaneLookup::Judge(const AddressQueries& queries) {
   Addresses result;
   bool any_failed = false;
-  bool any_data = false;
-  bool any_insecure = false;
-  bool any_secure_data = false;
+  bool any_secure_address = false;
   result.ttl = Seconds(3600);
   for (const auto* family : {&queries.v4, &queries.v6}) {
     const char* name = family == &queries.v4 ? "A" : "AAAA";
@@ -171,19 +179,19 @@ DaneLookup::Addresses DaneLookup::Judge(const AddressQueries& queries) {
       continue;
     }
     result.ttl = std::min(result.ttl, answer.ttl);
-    any_data |= answer.has_data();
-    any_insecure |= answer.insecure();
-    any_secure_data |= answer.has_data() && answer.secure;
+    any_secure_address |= answer.has_data() && answer.secure;
     if (answer.is_alias) result.is_alias = true;
     if (answer.has_data()) result.canonical_name = answer.canonical_name;
   }
-  if (any_insecure && (any_data || any_failed)) {
+  // RFC 7672 section 2.2.2. That a family has no address proves nothing where
+  // it is not signed: it counts as little as the answer does.
+  if (HasInsecureAddress(queries)) {
     result.state = Addresses::State::kInsecure;
     result.reason = "its address is not secured by DNSSEC";
-  } else if (any_secure_data) {
+  } else if (any_secure_address) {
     result.state = Addresses::State::kSecure;
     result.reason.clear();
-  } else if (any_failed || (!queries.v4 && !queries.v6)) {
+  } else if (any_failed || !queries.v4 || !queries.v6) {
     result.state = Addresses::State::kFailed;
     if (result.reason.empty()) result.reason = "address lookup timed out";
   } else {

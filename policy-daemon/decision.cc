@@ -47,9 +47,6 @@ std::vector<HostStates> PossibleHostStates(const Facts& facts) {
   return possible;
 }
 
-// "(not cached)" in the table: an unknown host may be known a second later.
-bool IsKept(Row row) { return row != Row::kUsableOrUnknownEnforce; }
-
 Seconds Clamp(Seconds ttl) { return std::clamp(ttl, kMinTtl, kMaxTtl); }
 
 }  // namespace
@@ -60,22 +57,25 @@ Row Decide(MxState mx, const HostStates& hosts, StsState sts) {
   // RFC 7672 section 2.1.2: a failed lookup is never read as "no record".
   if (mx == MxState::kFailed) return Row::kMxFailed;
   if (hosts.empty()) return enforce ? Row::kNoHostsEnforce : Row::kNoHostsOther;
-  if (secure && hosts.Only(HostState::kUsable)) return Row::kAllUsable;
-  if (enforce && secure) {
-    if (hosts.Has(HostState::kUsable) && !hosts.Has(HostState::kUnusable) &&
-        !hosts.Has(HostState::kNone))
-      return Row::kUsableOrUnknownEnforce;
-    if (hosts.Has(HostState::kUnknown)) return Row::kUnknownEnforce;
-    if (hosts.Has(HostState::kUsable) || hosts.Has(HostState::kUnusable))
-      return Row::kMixedEnforce;
-    return Row::kAllNoneEnforce;
+  if (secure) {
+    // All hosts may have usable records, for all that is known.
+    const bool no_other =
+        !hosts.Has(HostState::kUnusable) && !hosts.Has(HostState::kNone);
+    if (hosts.Only(HostState::kUsable)) return Row::kAllUsable;
+    if (hosts.Only(HostState::kUnknown))
+      return enforce ? Row::kUnknownEnforce : Row::kUnknownOther;
+    if (no_other)
+      return enforce ? Row::kUsableOrUnknownEnforce
+                     : Row::kUsableOrUnknownOther;
+    if (enforce && !hosts.Only(HostState::kNone)) return Row::kMixedEnforce;
+  } else if (enforce) {
+    return Row::kInsecureEnforce;
   }
-  if (enforce) return Row::kInsecureEnforce;
-  return hosts.Only(HostState::kNone) ? Row::kAllNoneOther
-                                      : Row::kSomeTlsaOther;
+  if (!hosts.Only(HostState::kNone)) return Row::kSomeTlsaOther;
+  return enforce ? Row::kAllNoneEnforce : Row::kAllNoneOther;
 }
 
-Verdict VerdictOf(Row row, bool mixed_reply_dane_only,
+Verdict VerdictOf(Row row, const DecisionSettings& settings,
                   const HostStates& hosts) {
   switch (row) {
     case Row::kMxFailed:
@@ -85,15 +85,23 @@ Verdict VerdictOf(Row row, bool mixed_reply_dane_only,
     case Row::kUsableOrUnknownEnforce:
       return Verdict::kDaneOnly;
     case Row::kMixedEnforce:
-      return mixed_reply_dane_only && hosts.Has(HostState::kUsable)
-                 ? Verdict::kDaneOnly
-                 : Verdict::kSecure;
+      // Whatever an unknown host turns out to be, the set stays a mixed one:
+      // only whether some host is usable can depend on it.
+      if (!settings.mixed_reply_dane_only) return Verdict::kSecure;
+      if (hosts.Has(HostState::kUsable)) return Verdict::kDaneOnly;
+      return hosts.Has(HostState::kUnknown) ? Verdict::kTemp : Verdict::kSecure;
     case Row::kNoHostsEnforce:
     case Row::kInsecureEnforce:
     case Row::kAllNoneEnforce:
       return Verdict::kSecure;
+    // With `dane` Postfix holds an unknown host to its records, or refuses it.
+    // Where that is not to be had, `dane-only` may be what is due.
+    case Row::kUsableOrUnknownOther:
+      return settings.dane_is_enough ? Verdict::kDane : Verdict::kDaneOnly;
+    case Row::kUnknownOther:
+      return settings.dane_is_enough ? Verdict::kDane : Verdict::kTemp;
     case Row::kSomeTlsaOther:
-      return Verdict::kDane;
+      return settings.dane_is_enough ? Verdict::kDane : Verdict::kNotFound;
     case Row::kNoHostsOther:
     case Row::kAllNoneOther:
       return Verdict::kNotFound;
@@ -101,7 +109,8 @@ Verdict VerdictOf(Row row, bool mixed_reply_dane_only,
   return Verdict::kTemp;
 }
 
-std::optional<Decision> Settle(const Facts& facts, bool mixed_reply_dane_only) {
+std::optional<Decision> Settle(const Facts& facts,
+                               const DecisionSettings& settings) {
   if (facts.mx.state == MxState::kPending) return std::nullopt;
   std::vector<StsState> sts_states = {facts.sts.state};
   if (facts.sts.state == StsState::kPending)
@@ -110,17 +119,15 @@ std::optional<Decision> Settle(const Facts& facts, bool mixed_reply_dane_only) {
   for (const HostStates& hosts : PossibleHostStates(facts)) {
     for (StsState sts : sts_states) {
       const Row row = Decide(facts.mx.state, hosts, sts);
-      const Verdict verdict = VerdictOf(row, mixed_reply_dane_only, hosts);
+      const Verdict verdict = VerdictOf(row, settings, hosts);
       if (!settled) settled = Decision{row, verdict};
-      if (settled->verdict != verdict || IsKept(settled->row) != IsKept(row))
-        return std::nullopt;
+      if (settled->verdict != verdict) return std::nullopt;
     }
   }
   return settled;
 }
 
 Seconds AnswerTtl(const Facts& facts, const Decision& decision) {
-  if (!IsKept(decision.row)) return Seconds(0);
   if (decision.verdict == Verdict::kTemp) return kFailureTtl;
   Seconds ttl = kMaxTtl;
   if (!facts.mx.skipped) ttl = std::min(ttl, Clamp(facts.mx.ttl));

@@ -21,6 +21,8 @@ enum class Row {
   kUnknownEnforce,
   kMixedEnforce,
   kInsecureEnforce,
+  kUsableOrUnknownOther,
+  kUnknownOther,
   kSomeTlsaOther,
   kAllNoneEnforce,
   kAllNoneOther,
@@ -46,7 +48,15 @@ class HostStates {
 // Of complete facts. `hosts` holds neither kPending nor kNoAddress.
 Row Decide(MxState mx, const HostStates& hosts, StsState sts);
 
-Verdict VerdictOf(Row row, bool mixed_reply_dane_only, const HostStates& hosts);
+// What the administrator has a say in.
+struct DecisionSettings {
+  bool mixed_reply_dane_only = false;  // policy.mixed_reply
+  // policy.site_level allows that hosts without TLSA are used at `may`.
+  bool dane_is_enough = true;
+};
+
+Verdict VerdictOf(Row row, const DecisionSettings& settings,
+                  const HostStates& hosts);
 
 // The answer for facts that may be incomplete; nullopt while something
 // outstanding could change the row.
@@ -54,11 +64,11 @@ struct Decision {
   Row row;
   Verdict verdict;
 };
-std::optional<Decision> Settle(const Facts& facts, bool mixed_reply_dane_only);
+std::optional<Decision> Settle(const Facts& facts,
+                               const DecisionSettings& settings);
 
 // How long the decision may be answered from memory: the smallest TTL of what
-// it rests on, within 60 s and 1 h; seconds where something failed; 0 for
-// rows that must not be kept.
+// it rests on, within 60 s and 1 h; seconds where something failed.
 Seconds AnswerTtl(const Facts& facts, const Decision& decision);
 
 }  // namespace postern

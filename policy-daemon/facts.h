@@ -40,8 +40,12 @@ struct HostFacts {
   std::string name;
   HostState state = HostState::kPending;
   bool secure_address = false;
-  std::string tlsa_base;              // where the records were found
-  std::vector<TlsaRecord> tlsa;       // all of them, usable or not
+  std::string tlsa_base;  // where the records were found
+  // The records, usable or not, as far as they are kept (TakeTlsa()): for
+  // texts alone. The state was found from all.
+  std::vector<TlsaRecord> tlsa;
+  size_t tlsa_left_out = 0;
+  bool web_tlsa_only = false;         // kUnusable: all are of usage 0 or 1
   std::string reason;                 // how the state came about, for a person
   std::optional<DnsQuestion> failed;  // kUnknown by SERVFAIL: asked what
   Seconds ttl{0};
@@ -94,11 +98,29 @@ struct StsFacts {
 // the rest are unknown.
 inline constexpr size_t kMaxHosts = 128;
 
+// What is kept of TLSA records: in number and bytes of data a host, in bytes a
+// destination.
+inline constexpr size_t kMaxTlsaRecords = 16;
+inline constexpr size_t kMaxTlsaBytes = 8 << 10;
+inline constexpr size_t kMaxTlsaBytesInAll = 64 << 10;
+// Of a text from the remote side or about it.
+inline constexpr size_t kMaxReason = 300;
+
 struct Facts {
   PolicyKey key;
   MxFacts mx;
   std::vector<HostFacts> hosts;  // in MX order
   StsFacts sts;
 };
+
+// Judges `records`, which must not be empty (the host is usable or unusable by
+// them), and keeps of them what the bounds allow, usable ones first.
+void TakeTlsa(std::vector<TlsaRecord> records, HostFacts& host);
+// Keeps none of its records; the state stays.
+void LeaveOutTlsa(HostFacts& host);
+
+// What the records take that are kept, and all of the facts, with overheads.
+size_t TlsaBytes(const HostFacts& host);
+size_t BytesOf(const Facts& facts);
 
 }  // namespace postern

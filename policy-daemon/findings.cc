@@ -54,9 +54,7 @@ bool IsNamed(const std::string& host, const StsPolicy& policy) {
 
 // Others Postfix reports itself ("all-TLSA-records-unusable").
 bool IsForTheWebAlone(const HostFacts& host) {
-  return host.state == HostState::kUnusable &&
-         std::all_of(host.tlsa.begin(), host.tlsa.end(),
-                     [](const TlsaRecord& record) { return record.usage < 2; });
+  return host.state == HostState::kUnusable && host.web_tlsa_only;
 }
 
 }  // namespace

@@ -7,6 +7,13 @@ namespace {
 
 // One domain with many hosts must not take up the resolver.
 constexpr size_t kHostsAtOnce = 8;
+// Where all lookups hold so much, no TLSA records are kept for texts.
+constexpr size_t kBytesWithTlsa = 64 << 20;
+
+// A reason may quote the remote side.
+void Shorten(std::string& reason) {
+  if (reason.size() > kMaxReason) reason.resize(kMaxReason);
+}
 
 }  // namespace
 
@@ -17,6 +24,8 @@ Lookup::Lookup(const World& world, Settings settings, PolicyKey key)
       completed_(world.executor, world.clock) {
   facts_.key = std::move(key);
 }
+
+Lookup::~Lookup() { *world_.bytes_held -= bytes_; }
 
 class Lookup::Branch {
  public:
@@ -61,6 +70,7 @@ Awaitable<void> Lookup::RunDane(std::shared_ptr<Lookup> self) {
   const Branch branch(*self);
   DaneLookup::MxSet set = co_await self->world_.dane.FindMx(self->facts_.key);
   self->facts_.mx = std::move(set.facts);
+  Shorten(self->facts_.mx.reason);
   self->facts_.hosts.resize(set.hosts.size());
   for (size_t i = 0; i < set.hosts.size(); ++i)
     self->facts_.hosts[i].name = std::move(set.hosts[i]);
@@ -78,7 +88,7 @@ Awaitable<void> Lookup::RunHosts(std::shared_ptr<Lookup> self) {
     const size_t index = self->next_host_++;
     HostFacts host = co_await self->world_.dane.FindHost(hosts[index].name,
                                                          self->facts_.key.port);
-    hosts[index] = std::move(host);
+    self->TakeHost(index, std::move(host));
     self->Update();
   }
 }
@@ -87,22 +97,42 @@ Awaitable<void> Lookup::RunSts(std::shared_ptr<Lookup> self) {
   const Branch branch(*self);
   StsLookup::Publish publish = [self](const StsFacts& facts) {
     self->facts_.sts = facts;
+    Shorten(self->facts_.sts.txt_reason);
+    Shorten(self->facts_.sts.fetch_reason);
     self->Update();
   };
   co_await self->world_.sts.Run(self->facts_.key.domain, std::move(publish));
 }
 
+void Lookup::TakeHost(size_t index, HostFacts host) {
+  if (tlsa_bytes_ + TlsaBytes(host) > kMaxTlsaBytesInAll ||
+      *world_.bytes_held > kBytesWithTlsa)
+    LeaveOutTlsa(host);
+  tlsa_bytes_ += TlsaBytes(host);
+  Shorten(host.reason);
+  facts_.hosts[index] = std::move(host);
+}
+
+void Lookup::CountBytes() {
+  const size_t bytes = BytesOf(facts_);
+  *world_.bytes_held += bytes - bytes_;
+  bytes_ = bytes;
+}
+
 void Lookup::BranchEnded() {
   if (--running_ > 0) return;
   // With everything known the answer lives as long as its records do.
-  decision_ = Settle(facts_, settings_.mixed_reply_dane_only);
+  decision_ = Settle(facts_, settings_.decision);
   on_change_();
+  // Where nothing was to be looked up, Update() was never called.
+  settled_.Set();
   completed_.Set();
 }
 
 void Lookup::Update() {
+  CountBytes();
   if (decision_) return;
-  decision_ = Settle(facts_, settings_.mixed_reply_dane_only);
+  decision_ = Settle(facts_, settings_.decision);
   if (!decision_) return;
   on_change_();
   settled_.Set();

@@ -30,13 +30,18 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
     Clock& clock;
     DaneLookup& dane;
     StsLookup& sts;
+    // Of the facts of all lookups.
+    std::shared_ptr<size_t> bytes_held = std::make_shared<size_t>(0);
   };
   struct Settings {
     bool with_dane = true;  // false: no MX or TLSA lookup is made
     bool with_sts = true;   // false: no MTA-STS policy is looked for
-    bool mixed_reply_dane_only = false;
+    DecisionSettings decision{};
   };
   Lookup(const World& world, Settings settings, PolicyKey key);
+  ~Lookup();
+  Lookup(const Lookup&) = delete;
+  Lookup& operator=(const Lookup&) = delete;
 
   // `on_change` is called when the decision is first known, and once more
   // when everything is known.
@@ -56,6 +61,8 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
   class Branch;
   void BranchEnded();
   void Update();
+  void TakeHost(size_t index, HostFacts host);
+  void CountBytes();
 
   World world_;
   Settings settings_;
@@ -64,6 +71,8 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
   std::function<void()> on_change_;
   size_t running_ = 0;    // branches
   size_t next_host_ = 0;  // the first that no branch has taken up
+  size_t tlsa_bytes_ = 0;
+  size_t bytes_ = 0;  // counted in World::bytes_held
   Event settled_;
   Event completed_;
 };

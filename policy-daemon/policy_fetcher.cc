@@ -57,17 +57,11 @@ Seconds PolicyFetcher::Patience() const {
 }
 
 bool PolicyFetcher::MayHold(const std::string& domain, SteadyTime asked_at) {
-  const auto found = in_flight_.find(domain);
-  // It has just ended: the next attempt has its result.
-  if (found == in_flight_.end()) return true;
-  auto& held_at = found->second->held_at;
-  if (!held_at) held_at = world_.clock.Now();
-  return asked_at < *held_at;
+  return asked_at < held_.Note(domain, world_.clock.Now());
 }
 
 bool PolicyFetcher::HasHeld(const std::string& domain) const {
-  const auto found = in_flight_.find(domain);
-  return found != in_flight_.end() && found->second->held_at.has_value();
+  return held_.Has(domain, world_.clock.Now());
 }
 
 std::shared_ptr<PolicyFetch> PolicyFetcher::Start(FetchRequest request) {
@@ -132,7 +126,7 @@ void PolicyFetcher::NoteFailure(const FetchRequest& request,
          {"suppressed", suppressed}});
   // No request was made: nothing is known against the domain. But mail is not
   // held for it a second time.
-  if (result.crowded && !flight.held_at) return;
+  if (result.crowded && !HasHeld(request.domain)) return;
   const WallTime now = world_.clock.WallNow();
   FailedFetch failure = request.failure.value_or(FailedFetch{});
   failure.id = request.id;

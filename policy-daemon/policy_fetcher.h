@@ -18,6 +18,7 @@
 #include "common/metrics.h"
 
 #include "policy-daemon/fetch_seats.h"
+#include "policy-daemon/held_mail.h"
 #include "policy-daemon/outcome_sink.h"
 #include "policy-daemon/policy_store.h"
 
@@ -53,8 +54,7 @@ struct PolicyFetch {
   PolicyFetch(boost::asio::any_io_executor executor, Clock& clock)
       : done(std::move(executor), clock) {}
   Event done;
-  FetchResult result;                 // once done
-  std::optional<SteadyTime> held_at;  // when the first TEMP was given for it
+  FetchResult result;  // once done
 };
 
 class PolicyFetcher {
@@ -81,10 +81,10 @@ class PolicyFetcher {
   // No fetch takes longer; it keeps its own deadlines.
   Seconds Patience() const;
 
-  // A slow fetch holds mail at most once per (domain, id). True for a
-  // question that came before the first TEMP on this account: hold it.
+  // Slow fetches hold mail at most once per domain and day. True for a question
+  // that came before the first TEMP on this account: hold it.
   bool MayHold(const std::string& domain, SteadyTime asked_at);
-  // True if a question asked now need not wait for the fetch in flight.
+  // True if a question asked now does not wait for a fetch.
   bool HasHeld(const std::string& domain) const;
 
   // Fetches that questions may wait for: they run or wait for their turn.
@@ -131,6 +131,7 @@ class PolicyFetcher {
   size_t in_foreground_ = 0;
   size_t in_background_ = 0;
   FetchSeats seats_;
+  HeldMail held_;
   LogLimiter log_;
   prometheus::Counter& fetched_;
   prometheus::Counter& failed_;

@@ -16,6 +16,11 @@ constexpr size_t kWarmUpShare = 2;
 // Lookups in flight, answered ones included, as a multiple of
 // policy.max_lookups.
 constexpr size_t kAnsweredShare = 4;
+// What lookups in flight may hold in all: some thousand of the largest, and
+// little beside the bound of the unit.
+constexpr size_t kMaxBytesHeld = 128 << 20;
+// For answers that were made while a resolver was doubted.
+constexpr Seconds kDoubtedTtl{5};
 // Destinations whose warm-up has found something.
 constexpr size_t kMaxUnasked = 1000;
 
@@ -34,6 +39,10 @@ const std::array<KindNames, kReplyKinds> kKindNames = {{
     {"temp", "slow-policy-file"},
     {"temp", "too-many-lookups"},
 }};
+
+// Of answers that were made while no resolver validated: nobody gets them once
+// one does.
+constexpr char kWithoutDnssec[] = " without-dnssec";
 
 // Answers looked up with something off are remembered apart.
 std::string MemoryKey(std::string_view key, const Override* overriding) {
@@ -103,14 +112,12 @@ PolicyService::Known PolicyService::AnswerNow(std::string_view key,
     return {overriding->reply, PolicyOf(key, overriding)};
   }
   // Keys come in their normal spelling nearly always: no parsing on this path.
-  const SteadyTime now = world_.lookup.clock.Now();
-  auto found = overriding
-                   ? table_.Find(MemoryKey(key, overriding), dialect, now)
-                   : table_.Find(key, dialect, now);
+  auto found = overriding ? InMemory(MemoryKey(key, overriding), dialect)
+                          : InMemory(key, dialect);
   if (found.text.empty()) return {};
   hits_.Increment();
   Count(found.kind);
-  if (!unasked_.empty()) TellOfUnasked(MemoryKey(key, overriding));
+  if (!unasked_.empty()) TellOfUnasked(NameFor(key, overriding));
   return {found.text, std::move(found.policy)};
 }
 
@@ -169,10 +176,9 @@ bool PolicyService::WarmUp(std::string_view text) {
   const std::string spelled = key->ToString();
   const Override* overriding = overrides_.Find(spelled);
   if (overriding && !overriding->reply.empty()) return false;
-  const std::string name = MemoryKey(spelled, overriding);
-  const SteadyTime now = world_.lookup.clock.Now();
-  if (!table_.Find(name, Dialect::kPolicy, now).text.empty() ||
-      in_flight_.contains(name) ||
+  if (!InMemory(MemoryKey(spelled, overriding), Dialect::kPolicy)
+           .text.empty() ||
+      in_flight_.contains(NameFor(spelled, overriding)) ||
       in_flight_.size() >= settings_.max_lookups / kWarmUpShare)
     return false;
   Join(*key);
@@ -189,7 +195,7 @@ void PolicyService::Drop(const std::string& domain) {
     for (const uint16_t port : ports_) {
       for (const bool is_host : {false, true}) {
         const PolicyKey key{domain, port, is_host};
-        for (const char* off : {"", " dane-off"})
+        for (const char* off : {"", " dane-off", kWithoutDnssec})
           names.push_back(key.ToString() + off);
       }
     }
@@ -231,19 +237,25 @@ Awaitable<std::shared_ptr<Lookup>> PolicyService::Explain(PolicyKey key) {
   co_return flight->lookup;
 }
 
+DecisionSettings PolicyService::Choices() const {
+  return {.mixed_reply_dane_only = settings_.mixed_reply_dane_only,
+          .dane_is_enough = DaneIsEnough(settings_.reply.site_level)};
+}
+
 bool PolicyService::HasRoom() const {
   // Lookups that only wait for a slow policy file leave the others their room;
   // the fetcher bounds them.
   const size_t fetching = world_.fetcher.in_foreground();
   // Those that are answered already cost little, but not nothing.
-  return undecided_ < settings_.max_lookups + fetching &&
+  return bytes_held() < kMaxBytesHeld &&
+         undecided_ < settings_.max_lookups + fetching &&
          in_flight_.size() < settings_.max_lookups * kAnsweredShare + fetching;
 }
 
 std::shared_ptr<PolicyService::Flight> PolicyService::Join(
     const PolicyKey& key) {
   const Override* overriding = OverrideFor(key);
-  const std::string name = MemoryKey(key.ToString(), overriding);
+  const std::string name = NameFor(key.ToString(), overriding);
   if (const auto found = in_flight_.find(name); found != in_flight_.end())
     return found->second;
   if (!HasRoom()) return nullptr;
@@ -253,9 +265,10 @@ std::shared_ptr<PolicyService::Flight> PolicyService::Join(
       .with_dane =
           settings_.dane_enabled && !dane_off && world_.resolver.Validates(),
       .with_sts = !(overriding && overriding->sts_off),
-      .mixed_reply_dane_only = settings_.mixed_reply_dane_only};
+      .decision = Choices()};
   const auto flight = std::make_shared<Flight>();
   flight->name = name;
+  flight->doubted = world_.resolver.Dnssec() == DnssecState::kDoubted;
   flight->lookup = std::make_shared<Lookup>(world_.lookup, settings, key);
   in_flight_[name] = flight;
   ++undecided_;
@@ -279,12 +292,52 @@ std::shared_ptr<PolicyService::Flight> PolicyService::Join(
   return flight;
 }
 
+AnswerTable::Found PolicyService::InMemory(std::string_view name,
+                                           Dialect dialect) {
+  const SteadyTime now = world_.lookup.clock.Now();
+  const DnssecState dnssec = world_.resolver.Dnssec();
+  auto found = table_.Find(name, dialect, now, dnssec == DnssecState::kDoubted);
+  // What was found while a resolver validated holds for its time.
+  if (found.text.empty() && dnssec == DnssecState::kOff)
+    found = table_.Find(std::string(name) + kWithoutDnssec, dialect, now);
+  return found;
+}
+
+std::string PolicyService::NameFor(std::string_view key,
+                                   const Override* overriding) const {
+  std::string name = MemoryKey(key, overriding);
+  if (world_.resolver.Dnssec() == DnssecState::kOff) name += kWithoutDnssec;
+  return name;
+}
+
+Replies PolicyService::HeldDane(std::string_view name) {
+  Replies replies;
+  if (world_.resolver.Dnssec() != DnssecState::kDoubted) return replies;
+  const SteadyTime now = world_.lookup.clock.Now();
+  for (const Dialect dialect : {Dialect::kPolicy, Dialect::kTlsrpt}) {
+    const auto found = table_.Find(name, dialect, now, /*dane_holds=*/true);
+    replies.text[static_cast<size_t>(dialect)] = found.text;
+    replies.kind = found.kind;
+    replies.policy = found.policy;
+  }
+  return replies;
+}
+
 void PolicyService::Remember(Flight& flight) {
   const Facts& facts = flight.lookup->facts();
   const auto& decision = flight.lookup->decision();
   if (!decision) return;
   flight.replies = BuildReplies(facts, *decision, settings_.reply);
+  if (!IsDane(flight.replies.kind)) {
+    Replies held = HeldDane(flight.name);
+    if (IsDane(held.kind)) {
+      flight.replies = std::move(held);
+      return;
+    }
+  }
   Seconds ttl = AnswerTtl(facts, *decision);
+  flight.doubted |= world_.resolver.Dnssec() == DnssecState::kDoubted;
+  if (flight.doubted) ttl = std::min(ttl, kDoubtedTtl);
   // An answer does not outlive the policy that it rests on.
   if (facts.sts.policy)
     ttl = std::min(ttl, facts.sts.expires_at - world_.lookup.clock.WallNow());
@@ -331,21 +384,21 @@ void PolicyService::TellOfUnasked(const std::string& name) {
 
 std::optional<Replies> PolicyService::WithoutHeldFetch(
     const Flight& flight) const {
-  Facts facts = flight.lookup->facts();
-  if (facts.sts.fetch != StsFetch::kPending ||
-      facts.sts.state != StsState::kPending ||
-      !world_.fetcher.HasHeld(facts.key.domain))
+  const Facts& found = flight.lookup->facts();
+  if (found.sts.fetch != StsFetch::kPending ||
+      found.sts.state != StsState::kPending ||
+      !world_.fetcher.HasHeld(found.key.domain))
     return std::nullopt;
+  Facts facts = found;
   facts.sts.state = StsState::kOther;
-  const auto decision = Settle(facts, settings_.mixed_reply_dane_only);
+  const auto decision = Settle(facts, Choices());
   if (!decision) return std::nullopt;
   return BuildReplies(facts, *decision, settings_.reply);
 }
 
 Replies PolicyService::AtTimeout(Flight& flight, SteadyTime asked_at) {
   Facts facts = AtDeadline(flight.lookup->facts());
-  const bool mixed = settings_.mixed_reply_dane_only;
-  auto decision = Settle(facts, mixed);
+  auto decision = Settle(facts, Choices());
   if (!decision) {
     // Only a policy fetch is left.
     const std::string& domain = facts.key.domain;
@@ -357,7 +410,7 @@ Replies PolicyService::AtTimeout(Flight& flight, SteadyTime asked_at) {
                          ReplyKind::kTempSlowPolicyFile);
     }
     facts.sts.state = StsState::kOther;
-    decision = Settle(facts, mixed);
+    decision = Settle(facts, Choices());
   }
   return BuildReplies(facts, *decision, settings_.reply);
 }

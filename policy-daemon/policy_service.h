@@ -82,6 +82,8 @@ class PolicyService {
 
   const ServicePorts& services() const { return services_; }
   size_t lookups_in_flight() const { return in_flight_.size(); }
+  // Of the facts of lookups.
+  size_t bytes_held() const { return *world_.lookup.bytes_held; }
 
  private:
   struct Flight {
@@ -91,12 +93,22 @@ class PolicyService {
     Replies replies;     // once the lookup has settled
     bool asked = false;  // a question waits for it, or did
     bool held = false;   // the answer was TEMP for the policy file's sake
+    // The resolver was doubted when it began, or later.
+    bool doubted = false;
     bool decided = false;
   };
 
   // Null: there are too many.
   std::shared_ptr<Flight> Join(const PolicyKey& key);
+  DecisionSettings Choices() const;
   bool HasRoom() const;
+  // What is in memory for `name` (MemoryKey()).
+  AnswerTable::Found InMemory(std::string_view name, Dialect dialect);
+  // Where an answer by the resolver as it is now is kept.
+  std::string NameFor(std::string_view key, const Override* overriding) const;
+  // While the resolver is doubted: the answer with DANE that holds; the kind is
+  // another where there is none.
+  Replies HeldDane(std::string_view name);
   void Remember(Flight& flight);
   void PutAside(const std::string& name);
   void Observe(const Flight& flight);

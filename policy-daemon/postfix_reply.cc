@@ -11,7 +11,7 @@ namespace postern {
 namespace {
 
 // Postfix logs "socketmap server temporary error: %.200s".
-constexpr size_t kMaxReason = 190;
+constexpr size_t kMaxTempReason = 190;
 
 // Inside { } everything is literal except the braces themselves.
 bool FitsInBraces(std::string_view value) {
@@ -90,11 +90,11 @@ std::string TestingReply(const StsPolicy& policy, std::string_view domain) {
 }
 
 std::string TempReply(std::string_view reason) {
-  return "TEMP " + Printable(reason, kMaxReason);
+  return "TEMP " + Printable(reason, kMaxTempReason);
 }
 
 std::string PermReply(std::string_view reason) {
-  return "PERM " + Printable(reason, kMaxReason);
+  return "PERM " + Printable(reason, kMaxTempReason);
 }
 
 }  // namespace postern

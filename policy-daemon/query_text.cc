@@ -96,11 +96,17 @@ std::string RowText(Row row) {
     case Row::kUsableOrUnknownEnforce:
       return "the hosts that could be examined have usable TLSA records";
     case Row::kUnknownEnforce:
-      return "MTA-STS is enforced, and the DANE state of a host is unknown";
+      return "MTA-STS is enforced, and the DANE state of no host is known";
     case Row::kMixedEnforce:
       return "MTA-STS is enforced, and not every host has usable TLSA records";
     case Row::kInsecureEnforce:
       return "MTA-STS is enforced, and the MX set is not secured by DNSSEC";
+    case Row::kUsableOrUnknownOther:
+      return "no MTA-STS policy is enforced, and the hosts that could be "
+             "examined have usable TLSA records";
+    case Row::kUnknownOther:
+      return "no MTA-STS policy is enforced, and the DANE state of no host is "
+             "known";
     case Row::kSomeTlsaOther:
       return "some host has TLSA records or could not be examined: Postfix "
              "judges each host itself";
@@ -215,6 +221,9 @@ void AddHosts(const Facts& facts, TextBuilder& out) {
     for (const TlsaRecord& record : host.tlsa)
       out.Line("", "    " + Printable(ToString(record)) +
                        (IsUsable(record) ? "" : "  (not usable for SMTP)"));
+    if (host.tlsa_left_out > 0)
+      out.Line("", "    and " + std::to_string(host.tlsa_left_out) +
+                       " more, too many or too large to be shown");
   }
 }
 
@@ -282,6 +291,8 @@ void WriteHost(Writer& writer, const HostFacts& host) {
     writer.EndObject();
   }
   writer.EndArray();
+  if (host.tlsa_left_out > 0)
+    Member(writer, "tlsa-left-out", static_cast<int64_t>(host.tlsa_left_out));
   writer.EndObject();
 }
 

@@ -16,13 +16,6 @@ Replies Same(std::string_view payload, ReplyKind kind) {
 
 Replies NotFound() { return Same(kNotFoundReply, ReplyKind::kNotFound); }
 
-// `dane` leaves hosts without TLSA at `may`: under a higher site level it
-// would lower the administrator's floor.
-bool DaneIsEnough(SiteLevel site) {
-  return site == SiteLevel::kNone || site == SiteLevel::kMay ||
-         site == SiteLevel::kDane;
-}
-
 bool MayIsEnough(SiteLevel site) {
   return site == SiteLevel::kNone || site == SiteLevel::kMay;
 }
@@ -46,7 +39,8 @@ AnsweredPolicy::Host HostOf(const HostFacts& facts) {
   AnsweredPolicy::Host host;
   host.name = facts.name;
   if (facts.state == HostState::kNone) host.has_tlsa = Tlsa::kNone;
-  if (facts.tlsa.empty()) return host;
+  if (facts.state != HostState::kUsable && facts.state != HostState::kUnusable)
+    return host;
   host.has_tlsa = Tlsa::kSome;
   host.tlsa_base = facts.tlsa_base;
   host.tlsa = TlsaStrings(facts.tlsa);
@@ -88,7 +82,6 @@ Replies BuildTexts(const Facts& facts, const Decision& decision,
     case Verdict::kDaneOnly:
       return Same(kDaneOnlyReply, ReplyKind::kDaneOnly);
     case Verdict::kDane:
-      if (!DaneIsEnough(settings.site_level)) return NotFound();
       return Same(kDaneReply, ReplyKind::kDane);
     case Verdict::kNotFound:
       break;
@@ -102,6 +95,11 @@ Replies BuildTexts(const Facts& facts, const Decision& decision,
 }
 
 }  // namespace
+
+bool DaneIsEnough(SiteLevel site) {
+  return site == SiteLevel::kNone || site == SiteLevel::kMay ||
+         site == SiteLevel::kDane;
+}
 
 Replies BuildReplies(const Facts& facts, const Decision& decision,
                      const ReplySettings& settings) {
@@ -126,10 +124,14 @@ std::string TempReason(const Facts& facts, const Decision& decision) {
   const std::string& domain = facts.key.domain;
   if (decision.row == Row::kMxFailed)
     return "MX lookup for " + domain + " failed: " + facts.mx.reason;
+  const std::string begin = decision.row == Row::kUnknownOther
+                                ? "DANE of the MX host "
+                                : domain +
+                                      " enforces MTA-STS, and DANE of its MX "
+                                      "host ";
   for (const HostFacts& host : facts.hosts) {
     if (host.state == HostState::kUnknown)
-      return domain + " enforces MTA-STS, and DANE of its MX host " +
-             host.name + " is unknown: " + host.reason;
+      return begin + host.name + " is unknown: " + host.reason;
   }
   return domain + " has more MX hosts than are examined";
 }

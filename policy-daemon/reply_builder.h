@@ -20,6 +20,10 @@ struct ReplySettings {
   friend bool operator==(const ReplySettings&, const ReplySettings&) = default;
 };
 
+// True where `dane`, which leaves hosts without TLSA at `may`, does not lower
+// the administrator's floor.
+bool DaneIsEnough(SiteLevel site);
+
 Replies BuildReplies(const Facts& facts, const Decision& decision,
                      const ReplySettings& settings);
 

@@ -41,7 +41,10 @@ StsResult ResultOf(const StsFacts& sts) {
 
 }  // namespace
 
-ResultCounters::ResultCounters(Metrics& metrics) {
+ResultCounters::ResultCounters(Metrics& metrics)
+    : left_out_(metrics.Counter("postern_tlsa_records_left_out_total",
+                                "TLSA records judged, but too many or too "
+                                "large to be kept for texts")) {
   const std::array<const char*, kHostStates> states = {
       nullptr, "no-address", "usable", "unusable", "none", "unknown"};
   for (size_t i = 0; i < kHostStates; ++i)
@@ -60,9 +63,12 @@ ResultCounters::ResultCounters(Metrics& metrics) {
 
 void ResultCounters::Count(const Facts& facts) {
   if (!facts.mx.skipped)
-    for (const HostFacts& host : facts.hosts)
+    for (const HostFacts& host : facts.hosts) {
       if (auto* counter = hosts_[static_cast<size_t>(host.state)])
         counter->Increment();
+      if (host.tlsa_left_out > 0)
+        left_out_.Increment(static_cast<double>(host.tlsa_left_out));
+    }
   if (!facts.sts.skipped)
     sts_[static_cast<size_t>(ResultOf(facts.sts))]->Increment();
 }

@@ -21,6 +21,7 @@ class ResultCounters {
   static constexpr size_t kStsResults = 7;
   std::array<prometheus::Counter*, kHostStates> hosts_{};  // null: kPending
   std::array<prometheus::Counter*, kStsResults> sts_{};
+  prometheus::Counter& left_out_;
 };
 
 }  // namespace postern

@@ -85,7 +85,7 @@ Awaitable<void> StsLookup::Run(std::string domain, Publish publish) {
   facts.fetch = flight    ? StsFetch::kPending
                 : allowed ? StsFetch::kCrowded
                           : StsFetch::kSkipped;
-  if (in_force || failed_lately || !flight || flight->held_at) {
+  if (in_force || failed_lately || !flight || world_.fetcher.HasHeld(domain)) {
     // The answer does not wait; a fetch goes on in the background.
     if (!in_force) facts.state = StsState::kOther;
     publish(facts);

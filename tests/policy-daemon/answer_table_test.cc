@@ -40,7 +40,7 @@ class Table {
     return table_.Find(key, Dialect::kPolicy, now_).kind;
   }
   void TimePasses(Seconds time) { now_ += time; }
-  const AnswerTable& operator*() const { return table_; }
+  AnswerTable& operator*() { return table_; }
 
  private:
   AnswerTable table_;
@@ -161,6 +161,22 @@ TEST(AnswerTable, EvictsTheOldestOfWhatNobodyAskedFor) {
   for (int i = 0; i < 20; ++i) table.Put(Key(i), Same("x"));
   for (int i = 0; i < 10; ++i) EXPECT_FALSE(table.Has(i)) << i;
   for (int i = 10; i < 20; ++i) EXPECT_TRUE(table.Has(i)) << i;
+}
+
+TEST(AnswerTable, TheHandPassesNoEmptyPlaces) {
+  Table table(1000);
+  for (int i = 0; i < 1000; ++i) table.Put(Key(i), Same("x"));
+  (*table).SetBounds(10, 1 << 20);
+  EXPECT_EQ((*table).size(), 10u);
+  EXPECT_EQ((*table).slots(), 10u);
+  for (int i = 0; i < 1000; ++i) {
+    table.Put(Key(i), Same("x"));
+    EXPECT_EQ((*table).slots(), 10u);
+    EXPECT_TRUE(table.Has(i));
+  }
+  (*table).Drop(Key(995));
+  EXPECT_EQ((*table).slots(), 9u);
+  for (int i = 990; i < 1000; ++i) EXPECT_EQ(table.Has(i), i != 995) << i;
 }
 
 }  // namespace

@@ -28,10 +28,7 @@ bool AtLeastOne(const States& hosts, const States& of) {
 bool UsableAndNoneKnownOtherwise(const States& hosts) {
   return AtLeastOne(hosts, {kUsable}) && !AtLeastOne(hosts, {kUnusable, kNone});
 }
-bool SomeUnknown(const States& hosts) { return AtLeastOne(hosts, {kUnknown}); }
-bool SomeUsableOrUnusable(const States& hosts) {
-  return AtLeastOne(hosts, {kUsable, kUnusable});
-}
+bool AllUnknown(const States& hosts) { return hosts == States{kUnknown}; }
 bool SomeNotNone(const States& hosts) {
   return AtLeastOne(hosts, {kUsable, kUnusable, kUnknown});
 }
@@ -43,7 +40,6 @@ struct TableRow {
   std::vector<StsState> sts;
   Row row;
   Verdict verdict;
-  bool kept = true;
 };
 
 const std::vector<MxState> kAnySet = {MxState::kFailed, MxState::kSecure,
@@ -62,12 +58,15 @@ const std::vector<TableRow> kTable = {
     {kAnySet, NoHost, kOther, Row::kNoHostsOther, Verdict::kNotFound},
     {kSecureSet, AllUsable, kAnySts, Row::kAllUsable, Verdict::kDaneOnly},
     {kSecureSet, UsableAndNoneKnownOtherwise, kEnforce,
-     Row::kUsableOrUnknownEnforce, Verdict::kDaneOnly, /*kept=*/false},
-    {kSecureSet, SomeUnknown, kEnforce, Row::kUnknownEnforce, Verdict::kTemp},
-    // mixed_reply=dane-only with a usable host: see TableVerdict().
-    {kSecureSet, SomeUsableOrUnusable, kEnforce, Row::kMixedEnforce,
-     Verdict::kSecure},
+     Row::kUsableOrUnknownEnforce, Verdict::kDaneOnly},
+    {kSecureSet, AllUnknown, kEnforce, Row::kUnknownEnforce, Verdict::kTemp},
+    // mixed_reply=dane-only: see TableVerdict().
+    {kSecureSet, SomeNotNone, kEnforce, Row::kMixedEnforce, Verdict::kSecure},
     {kInsecureSet, Any, kEnforce, Row::kInsecureEnforce, Verdict::kSecure},
+    // Where `dane` would lower the site's level: see TableVerdict().
+    {kSecureSet, UsableAndNoneKnownOtherwise, kOther,
+     Row::kUsableOrUnknownOther, Verdict::kDane},
+    {kSecureSet, AllUnknown, kOther, Row::kUnknownOther, Verdict::kDane},
     {kAnySet, SomeNotNone, kOther, Row::kSomeTlsaOther, Verdict::kDane},
     {kAnySet, AllNone, kEnforce, Row::kAllNoneEnforce, Verdict::kSecure},
     {kAnySet, AllNone, kOther, Row::kAllNoneOther, Verdict::kNotFound},
@@ -86,12 +85,21 @@ const TableRow* FirstMatch(MxState mx, const States& hosts, StsState sts) {
 }
 
 Verdict TableVerdict(const TableRow& row, const States& hosts,
-                     bool mixed_dane_only) {
-  if (row.row == Row::kMixedEnforce && mixed_dane_only &&
-      hosts.contains(kUsable))
-    return Verdict::kDaneOnly;
+                     const DecisionSettings& settings) {
+  if (row.row == Row::kMixedEnforce && settings.mixed_reply_dane_only) {
+    if (hosts.contains(kUsable)) return Verdict::kDaneOnly;
+    if (hosts.contains(kUnknown)) return Verdict::kTemp;
+  }
+  if (row.verdict == Verdict::kDane && !settings.dane_is_enough) {
+    if (row.row == Row::kUsableOrUnknownOther) return Verdict::kDaneOnly;
+    if (row.row == Row::kUnknownOther) return Verdict::kTemp;
+    return Verdict::kNotFound;
+  }
   return row.verdict;
 }
+
+const std::vector<DecisionSettings> kEverySetting = {
+    {false, true}, {true, true}, {false, false}, {true, false}};
 
 HostStates ToHostStates(const States& states) {
   HostStates set;
@@ -122,9 +130,9 @@ TEST(Decide, FollowsTheTableForEveryCombination) {
         met.insert(row->row);
         const HostStates states = ToHostStates(hosts);
         EXPECT_EQ(Decide(mx, states, sts), row->row);
-        for (bool mixed : {false, true})
-          EXPECT_EQ(VerdictOf(row->row, mixed, states),
-                    TableVerdict(*row, hosts, mixed));
+        for (const DecisionSettings& settings : kEverySetting)
+          EXPECT_EQ(VerdictOf(row->row, settings, states),
+                    TableVerdict(*row, hosts, settings));
       }
     }
   }
@@ -151,27 +159,22 @@ Facts Given(MxState mx, std::initializer_list<HostState> hosts, StsState sts) {
   return facts;
 }
 
-struct Ending {
-  Verdict verdict;
-  bool kept;
-  friend bool operator==(const Ending&, const Ending&) = default;
-};
-
 // Every way in which the pending parts of `facts` can end.
-std::vector<Ending> Endings(const Facts& facts, bool mixed) {
+std::vector<Verdict> Endings(const Facts& facts,
+                             const DecisionSettings& settings) {
   for (size_t i = 0; i < facts.hosts.size(); ++i) {
     if (facts.hosts[i].state != HostState::kPending) continue;
-    std::vector<Ending> all;
+    std::vector<Verdict> all;
     for (HostState state :
          {HostState::kNoAddress, kUsable, kUnusable, kNone, kUnknown}) {
       Facts next = facts;
       next.hosts[i].state = state;
-      const auto endings = Endings(next, mixed);
+      const auto endings = Endings(next, settings);
       all.insert(all.end(), endings.begin(), endings.end());
     }
     return all;
   }
-  std::vector<Ending> all;
+  std::vector<Verdict> all;
   States hosts;
   if (facts.mx.unexamined > 0) hosts.insert(kUnknown);
   for (const HostFacts& host : facts.hosts)
@@ -180,23 +183,22 @@ std::vector<Ending> Endings(const Facts& facts, bool mixed) {
     if (facts.sts.state != StsState::kPending && facts.sts.state != sts)
       continue;
     const TableRow& row = *FirstMatch(facts.mx.state, hosts, sts);
-    all.push_back({TableVerdict(row, hosts, mixed), row.kept});
+    all.push_back(TableVerdict(row, hosts, settings));
   }
   return all;
 }
 
 // Answers as soon as nothing outstanding can change the answer, and not
 // before.
-void SettlesRightly(const Facts& facts, bool mixed) {
-  const auto endings = Endings(facts, mixed);
+void SettlesRightly(const Facts& facts, const DecisionSettings& settings) {
+  const auto endings = Endings(facts, settings);
   const bool agree =
       std::all_of(endings.begin(), endings.end(),
-                  [&](const Ending& other) { return other == endings[0]; });
-  const auto decision = Settle(facts, mixed);
+                  [&](Verdict other) { return other == endings[0]; });
+  const auto decision = Settle(facts, settings);
   ASSERT_EQ(decision.has_value(), agree);
   if (!decision) return;
-  EXPECT_EQ(decision->verdict, endings[0].verdict);
-  EXPECT_EQ(AnswerTtl(facts, *decision) == Seconds(0), !endings[0].kept);
+  EXPECT_EQ(decision->verdict, endings[0]);
 }
 
 TEST(Settle, AnswersExactlyWhenEveryEndingAgrees) {
@@ -225,7 +227,8 @@ TEST(Settle, AnswersExactlyWhenEveryEndingAgrees) {
           Facts facts = Given(mx, {}, sts);
           for (HostState state : list) facts.hosts.push_back(Host(state));
           facts.mx.unexamined = unexamined;
-          for (bool mixed : {false, true}) SettlesRightly(facts, mixed);
+          for (const DecisionSettings& settings : kEverySetting)
+            SettlesRightly(facts, settings);
         }
       }
     }
@@ -233,12 +236,12 @@ TEST(Settle, AnswersExactlyWhenEveryEndingAgrees) {
 }
 
 void Settled(const Facts& facts, Verdict verdict) {
-  const auto decision = Settle(facts, false);
+  const auto decision = Settle(facts, {});
   ASSERT_TRUE(decision);
   EXPECT_EQ(decision->verdict, verdict);
 }
 
-void Open(const Facts& facts) { EXPECT_FALSE(Settle(facts, false)); }
+void Open(const Facts& facts) { EXPECT_FALSE(Settle(facts, {})); }
 
 constexpr HostState kPending = HostState::kPending;
 
@@ -277,10 +280,10 @@ TEST(Settle, OneHostWithTlsaIsDaneWhereNothingIsEnforced) {
           Verdict::kDane);
 }
 
-TEST(Settle, AnUnknownHostBesideOneWithoutTlsaIsTempUnderEnforce) {
+TEST(Settle, AnUnknownHostThatCannotMatterHoldsNothing) {
   Settled(
       Given(MxState::kSecure, {kNone, kUnknown, kPending}, StsState::kEnforce),
-      Verdict::kTemp);
+      Verdict::kSecure);
 }
 
 TEST(Settle, NoHostLeftWaitsForMtaSts) {
@@ -302,10 +305,82 @@ TEST(Settle, ManyHostsAreNoTrouble) {
   Settled(facts, Verdict::kDane);
 }
 
+// --- Unknown hosts ---
+
+// Calls `call` for all lists of one to three hosts, sets and settings.
+template <class Call>
+void ForEveryList(Call call) {
+  const std::vector<HostState> states = {kUsable, kUnusable, kNone, kUnknown};
+  for (MxState mx : {MxState::kSecure, MxState::kInsecure})
+    for (StsState sts : kAnySts)
+      for (const DecisionSettings& settings : kEverySetting)
+        for (size_t count = 1; count <= 3; ++count)
+          for (size_t n = 0; n < (size_t{1} << (2 * count)); ++n) {
+            Facts facts = Given(mx, {}, sts);
+            for (size_t i = 0; i < count; ++i)
+              facts.hosts.push_back(Host(states[n >> (2 * i) & 3]));
+            call(facts, settings);
+          }
+}
+
+Verdict VerdictFor(const Facts& facts, const DecisionSettings& settings) {
+  return Settle(facts, settings).value().verdict;
+}
+
+// `dane` is as good only where it may stand: Postfix itself holds the unknown
+// host to its records, or refuses it.
+TEST(UnknownHost, NeverWeakensDaneOnly) {
+  ForEveryList([](const Facts& facts, const DecisionSettings& settings) {
+    if (VerdictFor(facts, settings) != Verdict::kDaneOnly) return;
+    for (size_t i = 0; i < facts.hosts.size(); ++i) {
+      Facts less = facts;
+      less.hosts[i].state = kUnknown;
+      const Verdict verdict = VerdictFor(less, settings);
+      const bool dane_stands =
+          facts.sts.state == StsState::kOther && settings.dane_is_enough;
+      EXPECT_TRUE(verdict == Verdict::kDaneOnly || verdict == Verdict::kTemp ||
+                  (verdict == Verdict::kDane && dane_stands));
+    }
+  });
+}
+
+// Every way in which the unknown hosts of `facts` can turn out.
+void AddOutcomes(const Facts& facts, const DecisionSettings& settings,
+                 std::set<Verdict>& all) {
+  for (size_t i = 0; i < facts.hosts.size(); ++i) {
+    if (facts.hosts[i].state != kUnknown) continue;
+    for (HostState state : {kUsable, kUnusable, kNone, HostState::kNoAddress}) {
+      Facts next = facts;
+      next.hosts[i].state = state;
+      AddOutcomes(next, settings, all);
+    }
+    return;
+  }
+  all.insert(VerdictFor(facts, settings));
+}
+
+TEST(UnknownHost, IsAnsweredAsAllItsOutcomesAgree) {
+  ForEveryList([](const Facts& facts, const DecisionSettings& settings) {
+    std::set<Verdict> outcomes;
+    AddOutcomes(facts, settings, outcomes);
+    const Verdict verdict = VerdictFor(facts, settings);
+    if (outcomes.size() == 1) {
+      EXPECT_EQ(verdict, *outcomes.begin());
+    } else if (facts.sts.state == StsState::kOther && settings.dane_is_enough) {
+      EXPECT_EQ(verdict, Verdict::kDane);
+    } else {
+      const bool usable =
+          std::any_of(facts.hosts.begin(), facts.hosts.end(),
+                      [](const auto& host) { return host.state == kUsable; });
+      EXPECT_EQ(verdict, usable ? Verdict::kDaneOnly : Verdict::kTemp);
+    }
+  });
+}
+
 // --- AnswerTtl() ---
 
 Seconds Ttl(const Facts& facts) {
-  const auto decision = Settle(facts, false);
+  const auto decision = Settle(facts, {});
   EXPECT_TRUE(decision);
   return decision ? AnswerTtl(facts, *decision) : Seconds(-1);
 }
@@ -391,10 +466,12 @@ TEST(AnswerTtl, IsSecondsWhereTheMemoryCouldNotBeRead) {
   }
 }
 
-TEST(AnswerTtl, IsNothingForUsableAndUnknownHostsUnderEnforce) {
+TEST(AnswerTtl, IsSecondsBesideAnUnknownHostUnderEnforce) {
   EXPECT_EQ(
       Ttl(Given(MxState::kSecure, {kUsable, kUnknown}, StsState::kEnforce)),
-      Seconds(0));
+      Seconds(5));
+  EXPECT_EQ(Ttl(Given(MxState::kSecure, {kNone, kUnknown}, StsState::kEnforce)),
+            Seconds(5));
 }
 
 TEST(AnswerTtl, IsHalfAMinuteWhereTheTxtLookupFailed) {

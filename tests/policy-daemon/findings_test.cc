@@ -1,6 +1,8 @@
 // What a lookup has found that Postfix will not report itself.
 #include "policy-daemon/findings.h"
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 namespace postern {
@@ -16,6 +18,8 @@ HostFacts Host(HostState state, std::vector<uint8_t> usages = {}) {
   for (const uint8_t usage : usages)
     host.tlsa.push_back({usage, 1, 1, std::string(32, '\xab')});
   if (!usages.empty()) host.tlsa_base = "tlsa.example.net";
+  host.web_tlsa_only =
+      std::all_of(usages.begin(), usages.end(), [](int u) { return u < 2; });
   return host;
 }
 

@@ -93,16 +93,12 @@ TEST(BuildReplies, AreTheSameForDane) {
 
 // --- site_level: no answer lowers the administrator's floor ---
 
-TEST(SiteLevel, ReplacesDaneWhereItCouldBeWeaker) {
-  for (SiteLevel site : kSiteLevels) {
-    // `dane` falls to `may` for hosts without TLSA.
-    const bool enough = site == SiteLevel::kNone || site == SiteLevel::kMay ||
-                        site == SiteLevel::kDane;
-    const Texts texts = Build(Facts{}, kDane, {.site_level = site});
-    EXPECT_EQ(texts.plain, enough ? "OK dane" : "NOTFOUND ");
-    EXPECT_EQ(texts.tlsrpt, texts.plain);
-    EXPECT_EQ(texts.kind, enough ? ReplyKind::kDane : ReplyKind::kNotFound);
-  }
+TEST(SiteLevel, IsLoweredByDaneAboveMay) {
+  // `dane` falls to `may` for hosts without TLSA.
+  for (SiteLevel site : kSiteLevels)
+    EXPECT_EQ(DaneIsEnough(site), site == SiteLevel::kNone ||
+                                      site == SiteLevel::kMay ||
+                                      site == SiteLevel::kDane);
 }
 
 TEST(SiteLevel, LeavesTheStrongRepliesAlone) {
@@ -165,11 +161,12 @@ TEST(MixedReply, IsSecureOrDaneOnlyAsAskedFor) {
   facts.hosts.resize(2);
   facts.hosts[0].state = HostState::kUsable;
   facts.hosts[1].state = HostState::kNone;
-  EXPECT_EQ(Build(facts, *Settle(facts, false)).plain,
+  EXPECT_EQ(Build(facts, *Settle(facts, {})).plain,
             "OK secure match=mx.example.com servername=hostname");
-  EXPECT_EQ(Build(facts, *Settle(facts, true)).plain, "OK dane-only");
+  EXPECT_EQ(Build(facts, *Settle(facts, {.mixed_reply_dane_only = true})).plain,
+            "OK dane-only");
   facts.hosts[0].state = HostState::kUnusable;
-  EXPECT_EQ(Build(facts, *Settle(facts, true)).plain,
+  EXPECT_EQ(Build(facts, *Settle(facts, {.mixed_reply_dane_only = true})).plain,
             "OK secure match=mx.example.com servername=hostname")
       << "dane-only would reach no host";
 }
@@ -297,9 +294,6 @@ TEST(AnsweredPolicy, OfNotFoundDemandsNothing) {
   const Facts facts = FactsWith(StsMode::kTesting);
   EXPECT_EQ(PolicyOf(facts, kNotFound).demand, Demand::kNothing);
   EXPECT_EQ(PolicyOf(facts, kNotFound).policy_type, PolicyType::kNoPolicyFound);
-  ReplySettings strict;
-  strict.site_level = SiteLevel::kEncrypt;
-  EXPECT_EQ(PolicyOf(facts, kDane, strict).demand, Demand::kNothing);
 }
 
 TEST(AnsweredPolicy, OfTempIsLater) {

@@ -1,6 +1,8 @@
 // What DANE knows of a destination: MX sets and the states of hosts.
 #include "policy-daemon/dane_lookup.h"
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "policy-daemon/lookup.h"
@@ -200,12 +202,69 @@ TEST_F(DaneHostTest, AFailingAAndAnInsecureAaaaAreNone) {
   EXPECT_EQ(TlsaQueries(), 0);
 }
 
-TEST_F(DaneHostTest, InsecureNoDataAndAFailureAreNone) {
-  // "Insecure" from one family settles it, also without an address.
+TEST_F(DaneHostTest, InsecureNoDataAndAFailureAreUnknown) {
   dns.NoData("mx.example.com", DnsType::kA).Insecure();
   dns.Fail("mx.example.com", DnsType::kAaaa);
-  EXPECT_EQ(StateOf("mx.example.com"), HostState::kNone);
+  EXPECT_EQ(StateOf("mx.example.com"), HostState::kUnknown);
   EXPECT_EQ(TlsaQueries(), 0);
+}
+
+// What one family may say, and what both say together, whichever comes first.
+struct FamilyCase {
+  enum Says { kSecure, kInsecure, kNoData, kInsecureNoData, kFails };
+  Says one, other;
+  HostState state;
+};
+
+class FamiliesTest : public DaneLookupTest {
+ protected:
+  void Say(DnsType type, FamilyCase::Says says, Duration after) {
+    FakeAnswer* answer = nullptr;
+    if (says == FamilyCase::kFails)
+      answer = &dns.Fail("mx.example.com", type);
+    else if (says == FamilyCase::kNoData || says == FamilyCase::kInsecureNoData)
+      answer = &dns.NoData("mx.example.com", type);
+    else if (type == DnsType::kA)
+      answer = &dns.A("mx.example.com", "198.51.100.1");
+    else
+      answer = &dns.Aaaa("mx.example.com", "2001:db8::1");
+    answer->After(after);
+    if (says == FamilyCase::kInsecure || says == FamilyCase::kInsecureNoData)
+      answer->Insecure();
+  }
+};
+
+TEST_F(FamiliesTest, DecideTogetherInWhateverOrderTheyCome) {
+  using enum FamilyCase::Says;
+  dns.Tlsa("_25._tcp.mx.example.com", {UsableTlsa()});
+  for (const auto& [one, other, state] : {
+           FamilyCase{kSecure, kSecure, HostState::kUsable},
+           FamilyCase{kSecure, kInsecure, HostState::kNone},
+           FamilyCase{kSecure, kNoData, HostState::kUsable},
+           FamilyCase{kSecure, kInsecureNoData, HostState::kUsable},
+           FamilyCase{kSecure, kFails, HostState::kUsable},
+           FamilyCase{kInsecure, kInsecure, HostState::kNone},
+           FamilyCase{kInsecure, kNoData, HostState::kNone},
+           FamilyCase{kInsecure, kInsecureNoData, HostState::kNone},
+           FamilyCase{kInsecure, kFails, HostState::kNone},
+           FamilyCase{kNoData, kNoData, HostState::kNoAddress},
+           FamilyCase{kNoData, kInsecureNoData, HostState::kNoAddress},
+           FamilyCase{kNoData, kFails, HostState::kUnknown},
+           FamilyCase{kInsecureNoData, kInsecureNoData, HostState::kNoAddress},
+           FamilyCase{kInsecureNoData, kFails, HostState::kUnknown},
+           FamilyCase{kFails, kFails, HostState::kUnknown},
+       }) {
+    for (const bool one_is_v4 : {true, false}) {
+      for (const Duration lead : {Duration(0), Duration(2ms), Duration(-2ms)}) {
+        const DnsType type = one_is_v4 ? DnsType::kA : DnsType::kAaaa;
+        const DnsType rest = one_is_v4 ? DnsType::kAaaa : DnsType::kA;
+        Say(type, one, std::max(lead, Duration(0)));
+        Say(rest, other, std::max(-lead, Duration(0)));
+        EXPECT_EQ(StateOf("mx.example.com"), state)
+            << one << ' ' << other << ' ' << one_is_v4 << ' ' << lead.count();
+      }
+    }
+  }
 }
 
 TEST_F(DaneHostTest, AnInsecureAIsNotHeldByAnAaaaThatNeverAnswers) {
@@ -215,18 +274,20 @@ TEST_F(DaneHostTest, AnInsecureAIsNotHeldByAnAaaaThatNeverAnswers) {
   EXPECT_EQ(host.value().state, HostState::kNone);
 }
 
-TEST_F(DaneHostTest, ASecureAIsNotHeldByAnAaaaThatNeverAnswers) {
+TEST_F(DaneHostTest, ASecureAIsNotHeldLongByAnAaaaThatNeverAnswers) {
   dns.DaneHost("mx.example.com");
   dns.NoData("mx.example.com", DnsType::kAaaa).Never();
   const auto host = world.Start(dane.FindHost("mx.example.com", 25));
+  world.Pass(3s);
   EXPECT_EQ(host.value().state, HostState::kUsable);
 }
 
-TEST_F(DaneHostTest, ASecureAaaaIsNotHeldByAnAThatNeverAnswers) {
+TEST_F(DaneHostTest, ASecureAaaaIsNotHeldLongByAnAThatNeverAnswers) {
   dns.Aaaa("mx.example.com", "2001:db8::1");
   dns.NoData("mx.example.com", DnsType::kA).Never();
   dns.Tlsa("_25._tcp.mx.example.com", {UsableTlsa()});
   const auto host = world.Start(dane.FindHost("mx.example.com", 25));
+  world.Pass(3s);
   EXPECT_EQ(host.value().state, HostState::kUsable);
 }
 
@@ -275,6 +336,26 @@ TEST_F(DaneHostTest, AnInvalidNameIsDroppedWithoutALookup) {
 TEST_F(DaneHostTest, AnUnderscoreInANameIsFine) {
   dns.DaneHost("mx_1.example.com");
   EXPECT_EQ(StateOf("mx_1.example.com"), HostState::kUsable);
+}
+
+// --- What is kept of many and large records.
+
+TEST_F(DaneHostTest, LargeRecordsAreJudgedAndLeftOut) {
+  dns.A("mx.example.com", "198.51.100.1");
+  std::vector<TlsaRecord> records(15, {0, 0, 0, std::string(4096, 'x')});
+  dns.Tlsa("_25._tcp.mx.example.com", records);
+  HostFacts host = Host("mx.example.com");
+  EXPECT_EQ(host.state, HostState::kUnusable);
+  EXPECT_TRUE(host.web_tlsa_only);
+  EXPECT_EQ(host.tlsa.size(), 2u);
+  EXPECT_EQ(host.tlsa_left_out, 13u);
+  // The last of them decides, and is kept before all others.
+  records.push_back(UsableTlsa());
+  dns.Tlsa("_25._tcp.mx.example.com", records);
+  host = Host("mx.example.com");
+  EXPECT_EQ(host.state, HostState::kUsable);
+  EXPECT_EQ(host.tlsa.front(), UsableTlsa());
+  EXPECT_LE(TlsaBytes(host), kMaxTlsaBytes + kMaxTlsaRecords * 64);
 }
 
 // --- A host that is a CNAME (RFC 7672 section 2.2.3).

@@ -331,6 +331,74 @@ TEST_F(ResolverTrustTest, ValidationThatReturnsIsUsedAgain) {
   EXPECT_EQ(Answer("example.com"), kDaneOnly);
 }
 
+// --- With a resolver in doubt.
+
+TEST_F(ResolverTrustTest, InDoubtDaneIsAnsweredAsBefore) {
+  DaneDomain();
+  EXPECT_EQ(Answer("example.com"), kDaneOnly);
+  dns.dnssec = DnssecState::kDoubted;
+  dns.Mx("example.com", {"mx.example.com"}).Insecure();
+  dns.PlainHost("mx.example.com");
+  world.Pass(2h);
+  EXPECT_EQ(Answer("example.com"), kDaneOnly);
+  dns.dnssec = DnssecState::kOff;
+  EXPECT_EQ(Answer("example.com"), kNotFound) << "beyond its time";
+  dns.dnssec = DnssecState::kOn;
+  DaneDomain();
+  EXPECT_EQ(Answer("example.com"), kDaneOnly) << "nothing made without DANE";
+}
+
+TEST_F(ResolverTrustTest, InDoubtAnswersAreKeptForFiveSeconds) {
+  StsDomain();
+  dns.dnssec = DnssecState::kDoubted;
+  EXPECT_EQ(Answer("example.com"), kSecure);
+  EXPECT_EQ(KeptFor("example.com"), 5s);
+}
+
+TEST_F(ResolverTrustTest, ALookupThatEndsInDoubtTakesNoDaneAway) {
+  DaneDomain();
+  EXPECT_EQ(Answer("example.com"), kDaneOnly);
+  world.Pass(2h);
+  dns.Mx("example.com", {"mx.example.com"}).Insecure().After(2s);
+  dns.PlainHost("mx.example.com");
+  const auto answer = Ask("example.com");
+  dns.dnssec = DnssecState::kDoubted;
+  world.Pass(2s);
+  EXPECT_EQ(answer.value(), kDaneOnly);
+}
+
+TEST_F(ResolverTrustTest, AnswersFromBeforeHoldForTheirTimeWithoutValidation) {
+  DaneDomain();
+  EXPECT_EQ(Answer("example.com"), kDaneOnly);
+  dns.dnssec = DnssecState::kOff;
+  EXPECT_EQ(KeptFor("example.com"), 1h);
+}
+
+// --- Large facts.
+
+TEST_F(AnsweredLookupTest, ManyWithHugeTlsaSetsAreHeldInBoundedMemory) {
+  const std::vector<TlsaRecord> records(15, {0, 0, 0, std::string(4096, 'x')});
+  constexpr int kLookups = 300;
+  FakeResolver::Names names;
+  for (int i = 0; i < 128; ++i) {
+    names.push_back("mx" + std::to_string(i) + ".evil.example");
+    dns.A(names.back(), "198.51.100.1");
+    dns.Tlsa("_25._tcp." + names.back(), records);
+  }
+  for (int i = 0; i < kLookups; ++i) {
+    const std::string domain = "d" + std::to_string(i) + ".example";
+    dns.Mx(domain, names);
+    dns.NoData("_mta-sts." + domain, DnsType::kTxt).Never();
+    Ask(domain);
+  }
+  ASSERT_EQ(service().lookups_in_flight(), size_t{kLookups});
+  // All records would be 128 x 15 x 4 KiB for each.
+  EXPECT_LT(service().bytes_held(), size_t{kLookups} * (160 << 10));
+  EXPECT_LT(service().bytes_held(), size_t{128} << 20);
+  DaneDomain();
+  EXPECT_EQ(Answer("example.com"), kDaneOnly);
+}
+
 // --- Explain: for `postern-policy query`.
 
 TEST_F(ExplainTest, WaitsUntilAllIsKnown) {

@@ -43,6 +43,10 @@ class FakeClock final : public Clock {
   void StepWall(Seconds step) { wall_step_ += step; }
   Duration since_start() const { return now_ - kStart; }
   size_t timers() const { return calls_.size(); }
+  // When the next one is due; SteadyTime::max() without one.
+  SteadyTime NextTimer() const {
+    return calls_.empty() ? SteadyTime::max() : calls_.begin()->first.first;
+  }
 
  private:
   class FakeTimer;

@@ -104,7 +104,17 @@ Started<std::string> EngineTest::Ask(const std::string& key, Dialect dialect) {
 }
 
 std::string EngineTest::Answer(const std::string& key, Dialect dialect) {
-  return world.Run(AskOne(key, dialect));
+  return AnswerWithin(Duration(0), key, dialect);
+}
+
+std::string EngineTest::AnswerWithin(Duration patience, const std::string& key,
+                                     Dialect dialect) {
+  const Started<std::string> answer = Ask(key, dialect);
+  const SteadyTime limit = world.clock.Now() + patience;
+  while (!answer.done() && world.clock.NextTimer() <= limit)
+    world.clock.FireNext();
+  EXPECT_TRUE(answer.done()) << "no answer yet to " << key;
+  return answer.done() ? answer.value() : "(no answer yet)";
 }
 
 Awaitable<std::string> EngineTest::AskOne(std::string key, Dialect dialect) {

@@ -91,9 +91,12 @@ class EngineTest : public testing::Test {
 
   Started<std::string> Ask(const std::string& key,
                            Dialect dialect = Dialect::kPolicy);
-  // The answer, however long it takes.
+  // The answer, which must come at once.
   std::string Answer(const std::string& key,
                      Dialect dialect = Dialect::kPolicy);
+  // The answer, which may take so long. The time passes until it comes.
+  std::string AnswerWithin(Duration patience, const std::string& key,
+                           Dialect dialect = Dialect::kPolicy);
   // True if `key` is answered without a lookup.
   bool IsKept(const std::string& key);
   // From now, how long the answer to `key` stands in memory, to the second.
