@@ -40,7 +40,7 @@ class Table {
     return table_.Find(key, Dialect::kPolicy, now_).kind;
   }
   void TimePasses(Seconds time) { now_ += time; }
-  const AnswerTable& operator*() const { return table_; }
+  AnswerTable& operator*() { return table_; }
 
  private:
   AnswerTable table_;

@@ -95,8 +95,8 @@ TEST(QueryText, TellsReplyAndEveryFact) {
       QueryAsText(Full()),
       "example.com\n"
       "  Postfix gets    TEMP why\n"
-      "  because         MTA-STS is enforced, and the DANE state of a host is "
-      "unknown\n"
+      "  because         MTA-STS is enforced, and the DANE state of no host is "
+      "known\n"
       "\n"
       "  MX              secure (DNSSEC), TTL 600 s\n"
       "                  mx1.example.com  DANE: usable TLSA records at "
