@@ -3,9 +3,8 @@
 #include <utility>
 
 #include "common/clean_text.h"
+#include "common/outcome_bounds.h"
 #include "common/tag_list.h"
-
-#include "policy-daemon/tlsrpt_datagram.h"
 
 namespace postern {
 namespace {
