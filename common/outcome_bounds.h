@@ -10,8 +10,8 @@
 //                    result type (kTooManyDetails)
 //   record           4 KiB, or none: a cut one would name another address
 //
-// Bytes are those of the line: a string that has to be escaped counts six times.
-// A string that does not fit is left out whole. Sessions stay exact.
+// Bytes are those of the line: a string that has to be escaped counts six
+// times. A string that does not fit is left out whole. Sessions stay exact.
 //
 // Pure.
 #pragma once

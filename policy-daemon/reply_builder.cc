@@ -2,6 +2,8 @@
 
 #include "policy-daemon/postfix_reply.h"
 #include "policy-daemon/socketmap.h"
+#include "common/outcome_bounds.h"
+
 #include "policy-daemon/tlsa.h"
 
 namespace postern {
@@ -50,6 +52,7 @@ AnsweredPolicy::Host HostOf(const HostFacts& facts) {
   host.has_tlsa = Tlsa::kSome;
   host.tlsa_base = facts.tlsa_base;
   host.tlsa = TlsaStrings(facts.tlsa);
+  BoundPolicyStrings(host.tlsa);
   return host;
 }
 

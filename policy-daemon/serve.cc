@@ -217,8 +217,11 @@ class Daemon {
             *engine.metrics),
         recorder_(new OutcomeRecorder(
             {.directory = options_.spool.directory + "/outcomes",
-             .keep_days = static_cast<int>(options_.spool.keep_days)},
-            [clock = engine.clock.get()] { return clock->WallNow(); },
+             .keep_days = static_cast<int>(options_.spool.keep_days),
+             .budget = {.day_bytes = options_.spool.max_bytes},
+             .min_free = options_.spool.min_free},
+            {.wall = [clock = engine.clock.get()] { return clock->WallNow(); },
+             .boot = [clock = engine.clock.get()] { return clock->BootNow(); }},
             *engine.metrics)),
         files_(new DiskThread(loop.get_executor(), *engine.clock, [] {})),
         reloaded_(engine.metrics->Counter("postern_reloads_total",
