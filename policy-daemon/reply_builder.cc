@@ -2,8 +2,6 @@
 
 #include "policy-daemon/postfix_reply.h"
 #include "policy-daemon/socketmap.h"
-#include "common/outcome_bounds.h"
-
 #include "policy-daemon/tlsa.h"
 
 namespace postern {
@@ -52,7 +50,6 @@ AnsweredPolicy::Host HostOf(const HostFacts& facts) {
   host.has_tlsa = Tlsa::kSome;
   host.tlsa_base = facts.tlsa_base;
   host.tlsa = TlsaStrings(facts.tlsa);
-  BoundPolicyStrings(host.tlsa);
   return host;
 }
 
@@ -75,6 +72,7 @@ AnsweredPolicyPtr PolicyOf(const Facts& facts, ReplyKind kind) {
   for (const HostFacts& host : facts.hosts)
     policy.hosts.push_back(HostOf(host));
   policy.all_hosts = !facts.mx.skipped && facts.mx.unexamined == 0;
+  BoundAnsweredPolicy(policy);
   return std::make_shared<const AnsweredPolicy>(std::move(policy));
 }
 

@@ -24,10 +24,18 @@ void SpoolBudget::Begin(WallTime at) {
   nobodys_ = std::numeric_limits<uint64_t>::max();
 }
 
-uint64_t& SpoolBudget::SpentBy(const Outcome& outcome) {
+size_t SpoolBudget::OwnerOf(const std::string& domain) {
   const std::hash<std::string> hash;
-  const size_t owner = limits_.owner_of ? hash(limits_.owner_of(outcome.domain))
-                                        : hash(outcome.domain);
+  const size_t own = hash(domain);
+  if (!limits_.owner_of) return own;
+  const auto known = owner_of_.find(own);
+  if (known != owner_of_.end()) return known->second;
+  if (owner_of_.size() >= limits_.owners) owner_of_.clear();
+  return owner_of_[own] = hash(limits_.owner_of(domain));
+}
+
+uint64_t& SpoolBudget::SpentBy(const Outcome& outcome) {
+  const size_t owner = OwnerOf(outcome.domain);
   const auto known = owners_.find(owner);
   if (known != owners_.end()) return known->second;
   return owners_.size() < limits_.owners ? owners_[owner] : nobodys_;

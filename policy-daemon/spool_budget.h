@@ -85,6 +85,7 @@ class SpoolBudget {
     uint8_t lines = 0;
   };
 
+  size_t OwnerOf(const std::string& domain);
   uint64_t& SpentBy(const Outcome& outcome);
 
   Limits limits_;
@@ -94,6 +95,8 @@ class SpoolBudget {
   boost::unordered_flat_map<size_t, Policy> policies_;
   boost::unordered_flat_map<Hash, Kind> kinds_;
   boost::unordered_flat_map<size_t, uint64_t> owners_;
+  // By domains: to ask owner_of takes longer than all the rest.
+  boost::unordered_flat_map<size_t, size_t> owner_of_;
   uint64_t nobodys_ = 0;  // of owners beyond the bound
 };
 

@@ -2,9 +2,9 @@
 
 #include <utility>
 
-#include "common/spool_files.h"
 #include "common/log.h"
 #include "common/privileges.h"
+#include "common/spool_files.h"
 
 #include "report-sender/dkim_record.h"
 #include "report-sender/read_day.h"
@@ -98,8 +98,9 @@ Awaitable<Result<BuiltDay>> ReportEngine::Queue(Day day, std::string domain,
     if (const Status marked = MarkReported(spool, day); !marked)
       Log(LogLevel::kInfo, "day_not_marked",
           {{"reason", marked.error().message},
-           {"effect", "its outcomes are kept twice as long as "
-                      "spool.keep_days"}});
+           {"effect",
+            "its outcomes are kept twice as long as "
+            "spool.keep_days"}});
   Log(LogLevel::kInfo, "day_closed",
       {{"day", FormatDay(day)},
        {"lines", closed.lines},

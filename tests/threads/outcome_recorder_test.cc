@@ -6,6 +6,7 @@
 #include <fstream>
 #include <new>
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -328,6 +329,35 @@ TEST_F(TlsrptReceiverTest, AnInheritedSocketKeepsWhatComesMeanwhile) {
   }
   close(fd);
   EXPECT_EQ(Finish().size(), 6u);
+}
+
+// It is told once, and not asked for ever.
+TEST_F(TlsrptReceiverTest, ASocketThatIsNoneIsGivenUpTheOthersAreServed) {
+  // poll() says of one that it can be read, of the other that it is hung up.
+  for (const int number : {open("/dev/null", O_RDWR | O_CLOEXEC),
+                           socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)}) {
+    testing::internal::CaptureStderr();
+    std::vector<DatagramSocket> sockets;
+    for (const char* name : {"a.sock", "b.sock"}) {
+      auto socket = DatagramSocket::Open(folder / name, {});
+      ASSERT_TRUE(socket);
+      sockets.push_back(std::move(*socket));
+    }
+    dup2(number, sockets[0].fd());
+    close(number);
+    receiver = std::make_unique<TlsrptReceiver>(std::move(sockets), *recorder);
+    const double before = Count("postern_tlsrpt_datagrams_total");
+    path = folder / "b.sock";
+    for (int i = 0; i < 100; ++i) Send(FailureOf("example.com"));
+    while (Count("postern_tlsrpt_datagrams_total") < before + 100)
+      std::this_thread::yield();
+    EXPECT_TRUE(receiver->Stop(kPatience));
+    receiver.reset();
+    const std::string log = testing::internal::GetCapturedStderr();
+    const size_t told = log.find("event=tlsrpt_socket_lost");
+    EXPECT_NE(told, log.npos);
+    EXPECT_EQ(log.find("event=tlsrpt_socket_lost", told + 1), log.npos);
+  }
 }
 
 TEST_F(TlsrptReceiverTest, TwoSocketsAreServed) {
