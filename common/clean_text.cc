@@ -40,4 +40,10 @@ void CleanTextInto(std::string& clean, std::string_view text,
   }
 }
 
+void WholeTextInto(std::string& clean, std::string_view text,
+                   size_t max_bytes) {
+  CleanTextInto(clean, text, 3 * text.size());  // a repaired byte takes three
+  if (clean.size() > max_bytes) clean.clear();
+}
+
 }  // namespace postern

@@ -15,4 +15,7 @@ std::string CleanText(std::string_view text, size_t max_bytes);
 // The same, into a string that has room from what it was before.
 void CleanTextInto(std::string& clean, std::string_view text, size_t max_bytes);
 
+// The same, or "" where it is longer: of what must not be cut.
+void WholeTextInto(std::string& clean, std::string_view text, size_t max_bytes);
+
 }  // namespace postern

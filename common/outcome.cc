@@ -31,11 +31,14 @@ std::optional<Enum> Parse(const std::array<const char*, n>& names,
 
 size_t MemoryOf(const Outcome& outcome) {
   size_t bytes = sizeof outcome + outcome.domain.size() +
-                 outcome.policy_domain.size() + outcome.record.size();
+                 outcome.policy_domain.size() + outcome.policy_digest.size() +
+                 outcome.record.size();
   for (const auto* strings : {&outcome.policy_string, &outcome.mx_host})
     for (const std::string& text : *strings) bytes += sizeof text + text.size();
-  for (const FailureDetail& detail : outcome.failure_details)
-    bytes += sizeof detail + detail.failure_reason_code.size();
+  for (const FailureDetail& detail : outcome.failure_details) {
+    bytes += sizeof detail;
+    for (const std::string* text : detail.texts()) bytes += text->size();
+  }
   return bytes;
 }
 

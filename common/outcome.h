@@ -5,6 +5,7 @@
 // and repaired what strangers wrote: all strings are UTF-8.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -54,6 +55,12 @@ struct FailureDetail {
   std::string additional_information;
   std::string failure_reason_code;
 
+  // All that is text.
+  std::array<const std::string*, 6> texts() const {
+    return {&sending_mta_ip, &receiving_mx_hostname,  &receiving_mx_helo,
+            &receiving_ip,   &additional_information, &failure_reason_code};
+  }
+
   friend bool operator==(const FailureDetail&, const FailureDetail&) = default;
 };
 
@@ -65,6 +72,9 @@ struct Outcome {
   std::string policy_domain;  // for DANE the MX host
   std::vector<std::string> policy_string;
   std::vector<std::string> mx_host;
+  // Not "": the two above stood in an earlier line of the day, whose digest
+  // this is, and are not written again (common/outcome_bounds.h).
+  std::string policy_digest;
   uint64_t successful = 0;  // sessions
   uint64_t failed = 0;
   std::vector<FailureDetail> failure_details;

@@ -121,9 +121,14 @@ void AppendOutcomeLine(const Outcome& outcome, std::string& line) {
   out.Put(R"(,"source":")", OutcomeSourceName(outcome.source));
   out.Put(R"(,"policy-type":")", PolicyTypeName(outcome.policy_type));
   out.PutIfKnown(R"(,"policy-domain":")", outcome.policy_domain);
-  if (!outcome.policy_string.empty())
-    out.PutList(R"(,"policy-string":[)", outcome.policy_string);
-  if (!outcome.mx_host.empty()) out.PutList(R"(,"mx-host":[)", outcome.mx_host);
+  if (!outcome.policy_digest.empty()) {
+    out.Put(R"(,"policy-digest":")", outcome.policy_digest);
+  } else {
+    if (!outcome.policy_string.empty())
+      out.PutList(R"(,"policy-string":[)", outcome.policy_string);
+    if (!outcome.mx_host.empty())
+      out.PutList(R"(,"mx-host":[)", outcome.mx_host);
+  }
   out.Put(R"(,"successful":)", Sessions(outcome.successful));
   out.Put(R"(,"failed":)", Sessions(outcome.failed));
   out.PutList(R"(,"failure-details":[)", outcome.failure_details,
@@ -151,6 +156,7 @@ std::optional<Outcome> ParseOutcomeLine(std::string_view line) {
       Read(member("policy-domain"), outcome.policy_domain) &&
       Read(member("policy-string"), outcome.policy_string) &&
       Read(member("mx-host"), outcome.mx_host) &&
+      Read(member("policy-digest"), outcome.policy_digest) &&
       Read(member("successful"), outcome.successful) &&
       Read(member("failed"), outcome.failed) &&
       Read(member("failure-details"), outcome.failure_details) &&

@@ -6,6 +6,8 @@
 //    "mx-host":["mx.example.com"],"successful":3,"failed":0,
 //    "failure-details":[],"record":"v=TLSRPTv1; rua=mailto:t@example.com"}
 //
+// A line with `policy_digest` has it in place of both lists.
+//
 // A line is printable ASCII, whatever is in the outcome's strings: nothing
 // remote reaches a terminal raw. Writing is formatting into a string, without
 // a document in between: the receiver does it for every datagram.

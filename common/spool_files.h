@@ -20,4 +20,11 @@ std::optional<Day> DayOfSpoolName(std::string_view name);
 // The days that have a file, the oldest first.
 Result<std::vector<Day>> ListSpoolDays(const std::string& directory);
 
+// Who has made a day's reports leaves an empty file "2026-11-22" in the folder
+// `reported` beside the day files': then they need not be kept longer than
+// spool.keep_days. `directory`: of the day files.
+bool IsMarkedReported(const std::string& directory, Day day);
+// Makes the folder, too; and removes marks of days that have no file any more.
+Status MarkReported(const std::string& directory, Day day);
+
 }  // namespace postern

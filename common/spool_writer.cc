@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "common/privileges.h"
@@ -15,6 +16,9 @@
 
 namespace postern {
 namespace {
+
+constexpr uint64_t kLookedAtBytes = 16 << 20;
+constexpr uint64_t kUsualMinFree = 1 << 30;
 
 Error Failed(const std::string& what, const std::string& path, int code) {
   const char* advice = "";
@@ -99,21 +103,57 @@ bool SpoolFile::IsAtItsPath() const {
          open.st_dev == there.st_dev && open.st_ino == there.st_ino;
 }
 
-SpoolWriter::SpoolWriter(std::string directory)
-    : directory_(std::move(directory)) {}
+uint64_t SpoolFile::Size() const {
+  struct stat info {};
+  return fstat(fd_.get(), &info) == 0 ? static_cast<uint64_t>(info.st_size) : 0;
+}
+
+SpoolWriter::SpoolWriter(std::string directory, Limits limits)
+    : directory_(std::move(directory)), limits_(limits) {}
 
 Status SpoolWriter::Open(WallTime now) {
   const std::string path = SpoolPath(directory_, DayOf(now));
   const bool looked = std::exchange(looked_at_, now) == now;
-  if (file_ && file_->path() == path && (looked || file_->IsAtItsPath()))
+  if (!file_ || file_->path() != path || !(looked || file_->IsAtItsPath())) {
+    file_ = nullptr;
+    const Status made = PrepareFolder(directory_, "", "");
+    if (!made) return made;
+    auto opened = SpoolFile::Open(path);
+    if (!opened) return opened.error();
+    file_ = *opened;
+    bytes_ = file_->Size();
+  } else if (looked && unlooked_ < kLookedAtBytes) {
     return Done{};
-  file_ = nullptr;
-  const Status made = PrepareFolder(directory_, "", "");
-  if (!made) return made;
-  auto opened = SpoolFile::Open(path);
-  if (!opened) return opened.error();
-  file_ = *opened;
-  return Done{};
+  }
+  const Status free = CheckFreeSpace();
+  if (free)
+    unlooked_ = 0;
+  else
+    looked_at_ = {};  // and again at the next line
+  return free;
+}
+
+Status SpoolWriter::CheckFreeSpace() const {
+  struct statvfs space {};
+  // A file system that does not tell has its own way to refuse.
+  if (limits_.min_free == 0u || fstatvfs(file_->fd_.get(), &space) != 0)
+    return Done{};
+  const uint64_t all = uint64_t{space.f_blocks} * space.f_frsize;
+  const uint64_t free = uint64_t{space.f_bavail} * space.f_frsize;
+  const uint64_t wanted =
+      limits_.min_free.value_or(std::min(all / 20, kUsualMinFree));
+  if (free >= wanted) return Done{};
+  return Error{"the file system of " + directory_ + " has " +
+               std::to_string(free >> 20) + " MiB left, and spool.min_free " +
+               "keeps " + std::to_string(wanted >> 20) +
+               " MiB for others; make room, and it goes on by itself"};
+}
+
+size_t SpoolWriter::Fitting(std::string_view lines) const {
+  const uint64_t room = limits_.max_bytes - std::min(limits_.max_bytes, bytes_);
+  if (lines.size() <= room) return lines.size();
+  const size_t end = lines.substr(0, room).rfind('\n');
+  return end == lines.npos ? 0 : end + 1;
 }
 
 SpoolWriter::Appended SpoolWriter::Append(WallTime now,
@@ -122,28 +162,22 @@ SpoolWriter::Appended SpoolWriter::Append(WallTime now,
   const Status opened = Open(now);
   if (!opened) return {0, opened.error().message};
   Appended appended;
+  const size_t fitting = Fitting(lines);
   size_t written = 0;
-  if (!Write(file_->fd_.get(), lines, written)) {
+  const bool done = Write(file_->fd_.get(), lines.substr(0, fitting), written);
+  appended.lines = WholeLines(lines.substr(0, fitting), written);
+  bytes_ += written;
+  unlooked_ += written;
+  if (!done) {
     appended.error = Failed("append to", file_->path(), errno).message;
     file_ = nullptr;
+  } else if (fitting < lines.size()) {
+    appended.error = file_->path() +
+                     " has reached spool.max_bytes; what comes today is not "
+                     "written. See who fills it (postern-policy failures), or "
+                     "raise it";
   }
-  appended.lines = WholeLines(lines, written);
   return appended;
-}
-
-SpoolWriter::Expired SpoolWriter::Expire(WallTime now, int keep_days) const {
-  Expired expired;
-  const auto days = ListSpoolDays(directory_);
-  if (!days) return {{}, days.error().message};
-  for (const Day day : *days) {
-    if (day >= DayOf(now) - std::chrono::days(keep_days)) break;
-    const std::string path = SpoolPath(directory_, day);
-    if (unlink(path.c_str()) == 0)
-      expired.removed.push_back(path);
-    else
-      expired.error = Failed("remove", path, errno).message;
-  }
-  return expired;
 }
 
 }  // namespace postern

@@ -1,7 +1,11 @@
 #include "policy-daemon/answered_policy.h"
 
+#include "common/outcome_bounds.h"
+
 namespace postern {
 namespace {
+
+constexpr size_t kMaxTlsaBytes = 32 << 10;
 
 size_t BytesOf(const std::vector<std::string>& strings) {
   size_t bytes = 0;
@@ -10,6 +14,17 @@ size_t BytesOf(const std::vector<std::string>& strings) {
 }
 
 }  // namespace
+
+void BoundAnsweredPolicy(AnsweredPolicy& policy) {
+  BoundPolicyStrings(policy.policy_string);
+  if (policy.mx_host.size() > kKeptHosts) policy.mx_host.resize(kKeptHosts);
+  size_t bytes = 0;
+  for (AnsweredPolicy::Host& host : policy.hosts) {
+    BoundPolicyStrings(host.tlsa);
+    bytes += BytesOf(host.tlsa);
+    if (bytes > kMaxTlsaBytes) host.tlsa.clear();
+  }
+}
 
 size_t BytesOf(const AnsweredPolicy& policy) {
   size_t bytes = sizeof(policy) + policy.domain.size() +

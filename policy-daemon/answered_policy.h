@@ -46,6 +46,10 @@ struct AnsweredPolicy {
 };
 using AnsweredPolicyPtr = std::shared_ptr<const AnsweredPolicy>;
 
+// Cuts its texts to those of a line each (common/outcome_bounds.h), and those
+// of all hosts' TLSA records to 32 KiB together; hosts beyond have none.
+void BoundAnsweredPolicy(AnsweredPolicy& policy);
+
 // What it takes in memory.
 size_t BytesOf(const AnsweredPolicy& policy);
 

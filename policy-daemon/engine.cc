@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "common/log.h"
+#include "common/public_suffix.h"
 
 namespace postern {
 namespace {
@@ -73,7 +74,10 @@ Engine::Engine(boost::asio::io_context& loop,
       resolver(std::move(outside.resolver)),
       https(loop, configuration.trust),
       store(loop.get_executor(), *clock, std::move(outside.file), *metrics),
-      findings({loop.get_executor(), *clock, *resolver, *metrics}),
+      findings({loop.get_executor(), *clock, *resolver, *metrics,
+                [](const std::string& domain) {
+                  return std::string(RegistrableDomain(domain));
+                }}),
       fetcher({loop.get_executor(), *clock, *resolver, https, store, *metrics},
               StsSettingsOf(configuration.options)),
       refresher(

@@ -1,28 +1,43 @@
 #include "policy-daemon/finding_reporter.h"
 
+#include <map>
 #include <utility>
 
-#include "common/clean_text.h"
-#include "common/tag_list.h"
+#include <boost/container_hash/hash.hpp>
 
-#include "policy-daemon/tlsrpt_datagram.h"
+#include "common/clean_text.h"
+#include "common/outcome_bounds.h"
+#include "common/tag_list.h"
 
 namespace postern {
 namespace {
 
-// Lookups at once.
+// Owners looked up at once, of findings and of sessions.
 constexpr size_t kMaxRunning = 100;
 // A flood of broken domains is reported as far as this goes.
 constexpr size_t kMaxWaitingBytes = 16 << 20;
+// Told in one day; beyond it, all may be told again.
+constexpr size_t kMaxTold = 100000;
 
 }  // namespace
 
 FindingReporter::FindingReporter(const World& world)
     : world_(world),
+      findings_{FairQueue<Finding>(kMaxWaitingBytes)},
+      sessions_{FairQueue<Finding>(kMaxWaitingBytes)},
+      repeated_(world.metrics.Counter(
+          "postern_findings_repeated_total",
+          "Failures found by policy lookups that were told of on the same "
+          "day")),
       dropped_(world.metrics.Counter(
           "postern_findings_dropped_total",
           "Failures found by policy lookups, and sessions of the log, that "
-          "there was no time to report")) {}
+          "there was no time to report")) {
+  for (size_t i = 0; i < kResultTypes; ++i)
+    found_[i] = &world.metrics.Counter(
+        "postern_findings_total", "Failures found by policy lookups",
+        {{"type", ResultTypeName(static_cast<ResultType>(i))}});
+}
 
 void FindingReporter::RecordTo(std::function<void(Outcome)> record) {
   record_ = std::move(record);
@@ -30,51 +45,80 @@ void FindingReporter::RecordTo(std::function<void(Outcome)> record) {
 
 void FindingReporter::Record(Finding finding) {
   if (!record_) return;
-  world_.metrics
-      .Counter("postern_findings_total", "Failures found by policy lookups",
-               {{"type", ResultTypeName(
-                             finding.outcome.failure_details[0].result_type)}})
-      .Increment();
-  Add(std::move(finding));
+  const Outcome& outcome = finding.outcome;
+  found_[static_cast<size_t>(outcome.failure_details[0].result_type)]
+      ->Increment();
+  if (IsTold(outcome, false)) return repeated_.Increment();
+  Add(findings_, std::move(finding));
 }
 
 void FindingReporter::RecordSession(Outcome outcome) {
-  Add({std::move(outcome), std::nullopt});
+  Add(sessions_, {std::move(outcome), std::nullopt});
 }
 
-void FindingReporter::Add(Finding finding) {
-  if (waiting_bytes_ >= kMaxWaitingBytes) return dropped_.Increment();
-  waiting_bytes_ += MemoryOf(finding.outcome);
-  waiting_.push_back(std::move(finding));
-  if (running_ >= kMaxRunning) return;
-  ++running_;
-  Spawn(world_.executor, ReportOn());
+void FindingReporter::Add(Lane& lane, Finding finding) {
+  const std::string domain = finding.outcome.domain;
+  const std::string owner = world_.owner_of ? world_.owner_of(domain) : domain;
+  const size_t bytes = MemoryOf(finding.outcome);
+  const size_t dropped = lane.queue.Add(owner, std::move(finding), bytes);
+  dropped_.Increment(static_cast<double>(dropped));
+  if (!lane.queue.has_turn() || lane.running >= kMaxRunning) return;
+  ++lane.running;
+  Spawn(world_.executor, ReportOn(lane));
 }
 
 size_t FindingReporter::GiveUp() {
-  const size_t left = waiting_.size() + running_;
+  const size_t left = findings_.queue.items() + sessions_.queue.items();
   dropped_.Increment(static_cast<double>(left));
   return left;
 }
 
-Awaitable<void> FindingReporter::ReportOn() {
+bool FindingReporter::IsTold(const Outcome& outcome, bool note) {
+  if (outcome.failed > 0 || outcome.source != OutcomeSource::kPolicy)
+    return false;
+  const Day today = DayOf(world_.clock.WallNow());
+  if (std::exchange(told_on_, today) != today || told_.size() >= kMaxTold)
+    told_.clear();
+  const FailureDetail& detail = outcome.failure_details[0];
+  size_t hash = static_cast<size_t>(detail.result_type);
+  boost::hash_combine(hash, outcome.domain);
+  boost::hash_combine(hash, outcome.policy_domain);
+  boost::hash_combine(hash, detail.receiving_mx_hostname);
+  return note ? !told_.insert(hash).second : told_.contains(hash);
+}
+
+Awaitable<void> FindingReporter::ReportOn(Lane& lane) {
   struct Ending {
     ~Ending() { --running; }
     size_t& running;
   };
-  const Ending ending{running_};
-  while (!waiting_.empty()) {
-    Finding finding = std::move(waiting_.front());
-    waiting_.pop_front();
-    waiting_bytes_ -= MemoryOf(finding.outcome);
-    co_await Report(std::move(finding));
+  const Ending ending{lane.running};
+  while (auto taken = lane.queue.Take()) {
+    struct Work {
+      ~Work() { queue.Done(owner); }
+      FairQueue<Finding>& queue;
+      const std::string& owner;
+    };
+    const Work work{lane.queue, taken->owner};
+    // One lookup for all of a domain that have come.
+    std::map<std::string, std::string> records;
+    for (Finding& finding : taken->items) {
+      const std::string domain = finding.outcome.domain;
+      if (!records.contains(domain)) {
+        std::string found = co_await FindTlsrptRecord(world_.resolver, domain);
+        records[domain] = std::move(found);
+      }
+      std::string record = records[domain];
+      if (record.empty()) continue;
+      Finding one = std::move(finding);
+      co_await Report(std::move(one), std::move(record));
+    }
   }
 }
 
-Awaitable<void> FindingReporter::Report(Finding finding) {
+Awaitable<void> FindingReporter::Report(Finding finding, std::string record) {
   Outcome outcome = std::move(finding.outcome);
-  outcome.record = co_await FindTlsrptRecord(world_.resolver, outcome.domain);
-  if (outcome.record.empty()) co_return;
+  outcome.record = std::move(record);
   if (finding.if_bogus) {
     const DnsQuestion& question = *finding.if_bogus;
     const DnsAnswer unchecked =
@@ -84,6 +128,10 @@ Awaitable<void> FindingReporter::Report(Finding finding) {
     const DnsAnswer again =
         co_await world_.resolver.Query(question.name, question.type);
     if (!again.servfail) co_return;
+  }
+  if (IsTold(outcome, true)) {
+    repeated_.Increment();
+    co_return;
   }
   outcome.at = world_.clock.WallNow();
   record_(std::move(outcome));
@@ -100,8 +148,9 @@ Awaitable<std::string> FindTlsrptRecord(Resolver& resolver,
     record = text;
   }
   // A cut one would name somebody else's address.
-  if (record.size() > kMaxRecordBytes) co_return "";
-  co_return CleanText(record, kMaxRecordBytes);
+  std::string whole;
+  WholeTextInto(whole, record, kMaxRecordBytes);
+  co_return whole;
 }
 
 }  // namespace postern

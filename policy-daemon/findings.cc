@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/clean_text.h"
+#include "common/outcome_bounds.h"
+
 #include "policy-daemon/postfix_reply.h"
 #include "policy-daemon/tlsa.h"
 
@@ -19,13 +22,13 @@ Outcome OutcomeOf(const Facts& facts, PolicyType type, std::string domain) {
 }
 
 void AddDetail(Outcome& outcome, ResultType type, std::string host,
-               std::string reason, bool failed) {
+               const std::string& reason, bool failed) {
   outcome.failed = failed ? 1 : 0;
   FailureDetail detail;
   detail.result_type = type;
   detail.receiving_mx_hostname = std::move(host);
   detail.failed_session_count = outcome.failed;
-  detail.failure_reason_code = std::move(reason);
+  detail.failure_reason_code = CleanText(reason, kMaxReasonBytes);
   outcome.failure_details.push_back(std::move(detail));
 }
 
@@ -82,7 +85,9 @@ std::vector<Finding> FindingsOf(const Facts& facts, Answered answered) {
   // One session was deferred, however many hosts are to blame.
   bool failed = answered.temp_for_dns;
   for (const HostFacts& host : facts.hosts) {
-    if (host.failed) {
+    // The last place is for the hosts that the policy does not name.
+    const bool has_room = findings.size() < kMaxFindings - 1;
+    if (host.failed && has_room) {
       Outcome outcome = DaneOutcome(facts, host);
       AddDetail(outcome, ResultType::kDnssecInvalid, host.name,
                 "the " + std::string(DnsTypeName(host.failed->type)) +
@@ -90,7 +95,7 @@ std::vector<Finding> FindingsOf(const Facts& facts, Answered answered) {
                     " cannot be validated by DNSSEC",
                 std::exchange(failed, false));
       findings.push_back({std::move(outcome), host.failed});
-    } else if (IsForTheWebAlone(host)) {
+    } else if (has_room && IsForTheWebAlone(host)) {
       Outcome outcome = DaneOutcome(facts, host);
       AddDetail(outcome, ResultType::kTlsaInvalid, host.name,
                 "SMTP knows TLSA usages 2 and 3 only (RFC 7672)", false);
@@ -103,6 +108,7 @@ std::vector<Finding> FindingsOf(const Facts& facts, Answered answered) {
   }
   if (!unnamed.failure_details.empty())
     findings.push_back({std::move(unnamed), std::nullopt});
+  for (Finding& finding : findings) BoundOutcome(finding.outcome);
   return findings;
 }
 

@@ -10,6 +10,9 @@
 //   MX, address or TLSA records with a bad          dnssec-invalid
 //     signature
 //
+// A lookup has kMaxFindings at most: one for each MX host would let a domain
+// with a hundred of them write a hundred policies.
+//
 // A session has failed only where mail was deferred (TEMP) for that reason;
 // otherwise the outcome counts none, and has the detail.
 //
@@ -23,6 +26,8 @@
 
 namespace postern {
 
+inline constexpr size_t kMaxFindings = 10;
+
 // What came of the lookup for those who asked.
 struct Answered {
   bool temp_for_policy_file = false;  // while it was awaited
@@ -30,7 +35,8 @@ struct Answered {
   bool secure = false;  // Postfix is to keep to the policy's hosts
 };
 
-// REQUIRES: complete facts.
+// REQUIRES: complete facts. Each is within the bounds of a line
+// (common/outcome_bounds.h).
 std::vector<Finding> FindingsOf(const Facts& facts, Answered answered);
 
 }  // namespace postern

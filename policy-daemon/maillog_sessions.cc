@@ -46,14 +46,25 @@ void MaillogSessions::Drop(uint32_t pid) {
   const auto found = processes_.find(pid);
   const Process& process = *found->second;
   if (process.session && process.session->policy) ++counters_.unfinished;
-  for (const Query& query : process.queries) bytes_ -= BytesOf(*query.policy);
+  for (const Query& query : process.queries) Discharge(query.policy);
   by_age_.erase(process.age);
   processes_.erase(found);
 }
 
 void MaillogSessions::ForgetFirst(Process& process) {
-  bytes_ -= BytesOf(*process.queries.front().policy);
+  Discharge(process.queries.front().policy);
   process.queries.pop_front();
+}
+
+void MaillogSessions::Charge(const AnsweredPolicyPtr& policy) {
+  if (held_[policy.get()]++ == 0) bytes_ += BytesOf(*policy);
+}
+
+void MaillogSessions::Discharge(const AnsweredPolicyPtr& policy) {
+  const auto held = held_.find(policy.get());
+  if (--held->second > 0) return;
+  bytes_ -= BytesOf(*policy);
+  held_.erase(held);
 }
 
 void MaillogSessions::NoteQuery(uint32_t pid, std::string_view key,
@@ -67,7 +78,7 @@ void MaillogSessions::NoteQuery(uint32_t pid, std::string_view key,
          (queries.size() >= limits_.queries || queries.back().at > now ||
           queries.front().at + limits_.lifetime < now))
     ForgetFirst(process);
-  bytes_ += BytesOf(*policy);
+  Charge(policy);
   queries.push_back({std::move(policy), now, ++queries_});
   while (bytes_ > limits_.bytes && by_age_.size() > 1) Drop(by_age_.front());
 }

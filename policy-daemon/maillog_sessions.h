@@ -145,6 +145,8 @@ class MaillogSessions {
   Process& Touch(uint32_t pid);
   void Drop(uint32_t pid);
   void ForgetFirst(Process& process);
+  void Charge(const AnsweredPolicyPtr& policy);
+  void Discharge(const AnsweredPolicyPtr& policy);
   Session NewSession(Process& process, const MaillogLine& line);
   Session& Begin(Process& process, const MaillogLine& line);
   void OnGivenUp(Process& process, const MaillogLine& line);
@@ -160,7 +162,9 @@ class MaillogSessions {
   uint64_t queries_ = 0;  // noted
   boost::unordered_flat_map<uint32_t, std::unique_ptr<Process>> processes_;
   std::list<uint32_t> by_age_;  // the least recently seen first
-  size_t bytes_ = 0;            // of the policies that queries hold
+  // By how many queries a policy is held: shared ones are charged once.
+  boost::unordered_flat_map<const AnsweredPolicy*, size_t> held_;
+  size_t bytes_ = 0;  // of the policies that queries hold
   // Of the line at hand.
   LogTime now_{};
   std::vector<Outcome> outcomes_;

@@ -1,13 +1,10 @@
 #include "policy-daemon/outcome_batch.h"
 
 #include <algorithm>
-#include <functional>
-#include <string_view>
 #include <tuple>
 #include <utility>
 
-#include <boost/container_hash/hash.hpp>
-
+#include "common/outcome_bounds.h"
 #include "common/outcome_json.h"
 
 namespace postern {
@@ -19,55 +16,21 @@ constexpr size_t kMaxMergedBytes = 4 << 20;
 // The memory of such outcomes is kept for the next.
 constexpr size_t kUsualBytes = 4096;
 
-// Of all that is added; and the memory that its strings take.
-class Fingerprint {
- public:
-  void Add(size_t number) { boost::hash_combine(hash_, number); }
-  void Add(std::string_view text) {
-    Add(std::hash<std::string_view>()(text));
-    bytes_ += sizeof(std::string) + text.size();
-  }
-  void Add(const std::vector<std::string>& texts) {
-    for (const std::string& text : texts) Add(text);
-    Add(texts.size());
-  }
-
-  size_t hash() const { return hash_; }
-  size_t bytes() const { return bytes_; }
-
- private:
-  size_t hash_ = 0;
-  size_t bytes_ = 0;
-};
-
-Fingerprint OfPolicy(const Outcome& outcome) {
-  Fingerprint print;
-  print.Add(outcome.domain);
-  print.Add(static_cast<size_t>(outcome.source));
-  print.Add(static_cast<size_t>(outcome.policy_type));
-  print.Add(outcome.policy_domain);
-  print.Add(outcome.policy_string);
-  print.Add(outcome.mx_host);
-  return print;
+bool IsFailure(const Outcome& outcome) {
+  return outcome.failed > 0 || !outcome.failure_details.empty();
 }
 
-void AddDetail(const FailureDetail& detail, Fingerprint& print) {
-  print.Add(static_cast<size_t>(detail.result_type));
-  for (const std::string* part :
-       {&detail.sending_mta_ip, &detail.receiving_mx_hostname,
-        &detail.receiving_mx_helo, &detail.receiving_ip,
-        &detail.additional_information, &detail.failure_reason_code})
-    print.Add(*part);
+bool HasPolicyText(const Outcome& outcome) {
+  return !outcome.policy_string.empty() || !outcome.mx_host.empty();
 }
 
-// What two outcomes of one line have in common. Of merged ones' details, only
-// the result types are left.
-Fingerprint OfLine(const Outcome& outcome) {
-  Fingerprint print = OfPolicy(outcome);
-  print.Add(outcome.record);
-  for (const FailureDetail& detail : outcome.failure_details)
-    print.Add(static_cast<size_t>(detail.result_type));
-  return print;
+bool IsSameDetail(const FailureDetail& a, const FailureDetail& b) {
+  const auto texts = a.texts(), others = b.texts();
+  return a.result_type == b.result_type &&
+         std::equal(texts.begin(), texts.end(), others.begin(),
+                    [](const std::string* one, const std::string* other) {
+                      return *one == *other;
+                    });
 }
 
 bool AreOfOneLine(const Outcome& a, const Outcome& b) {
@@ -76,18 +39,15 @@ bool AreOfOneLine(const Outcome& a, const Outcome& b) {
                     outcome.policy_domain, outcome.policy_string,
                     outcome.mx_host, outcome.record);
   };
-  const auto is_of_type = [](const FailureDetail& one,
-                             const FailureDetail& other) {
-    return one.result_type == other.result_type;
-  };
   return policy(a) == policy(b) &&
          std::equal(a.failure_details.begin(), a.failure_details.end(),
                     b.failure_details.begin(), b.failure_details.end(),
-                    is_of_type);
+                    IsSameDetail);
 }
 
 // REQUIRES: they are of one line.
 void MergeInto(Outcome& sum, const Outcome& outcome) {
+  sum.at = std::max(sum.at, outcome.at);
   sum.successful += outcome.successful;
   sum.failed += outcome.failed;
   for (size_t i = 0; i < outcome.failure_details.size(); ++i)
@@ -102,105 +62,106 @@ void Multiply(Outcome& outcome, uint64_t times) {
     detail.failed_session_count *= times;
 }
 
-// One for each result type is left.
-void DropDetails(Outcome& outcome) {
-  std::vector<FailureDetail> bare;
-  for (const FailureDetail& detail : outcome.failure_details) {
-    const auto same =
-        std::find_if(bare.begin(), bare.end(), [&](const FailureDetail& one) {
-          return one.result_type == detail.result_type;
-        });
-    if (same != bare.end()) {
-      same->failed_session_count += detail.failed_session_count;
-      continue;
-    }
-    FailureDetail left;
-    left.result_type = detail.result_type;
-    left.failed_session_count = detail.failed_session_count;
-    left.additional_information = kTooManyDetails;
-    bare.push_back(std::move(left));
-  }
-  outcome.failure_details = std::move(bare);
-}
-
 }  // namespace
 
-bool DetailBounds::Admit(const Outcome& outcome) {
-  const auto day = std::chrono::floor<std::chrono::days>(outcome.at);
-  if (day != day_) {
-    day_ = day;
-    details_of_.clear();
-    known_.clear();
+void MergedOutcomes::Add(const Outcome& outcome, uint64_t outcomes) {
+  outcomes_ += outcomes;
+  const Fingerprint policy = Fingerprint::OfPolicy(outcome);
+  const Fingerprint print = Fingerprint::OfLine(outcome, policy);
+  const size_t place = places_.try_emplace(print.hash(), count_).first->second;
+  if (place < count_ && AreOfOneLine(merged_[place].outcome, outcome)) {
+    MergeInto(merged_[place].outcome, outcome);
+    merged_[place].outcomes += outcomes;
+    return;
   }
-  const Fingerprint policy = OfPolicy(outcome);
-  bool admitted = true;
-  for (const FailureDetail& detail : outcome.failure_details) {
-    Fingerprint print = policy;
-    AddDetail(detail, print);
-    const auto detail_hash = static_cast<Hash>(print.hash());
-    if (known_.contains(detail_hash)) continue;
-    if (known_.size() >= limits_.overall) {
-      admitted = false;
-      continue;
-    }
-    uint32_t& details = details_of_[static_cast<Hash>(policy.hash())];
-    if (details >= limits_.per_policy) {
-      admitted = false;
-      continue;
-    }
-    known_.insert(detail_hash);
-    ++details;
-  }
-  return admitted;
+  if (count_ == merged_.size()) merged_.emplace_back();
+  merged_[count_].outcome = outcome;
+  merged_[count_].outcomes = outcomes;
+  merged_[count_].policy = policy;
+  ++count_;
+  bytes_ += print.bytes();
+}
+
+bool MergedOutcomes::full() const {
+  return count_ >= kMaxMerged || bytes_ >= kMaxMergedBytes;
+}
+
+void MergedOutcomes::Clear() {
+  for (Merged& one : items())
+    if (MemoryOf(one.outcome) > kUsualBytes) one = {};
+  count_ = bytes_ = 0;
+  outcomes_ = 0;
+  places_.clear();
 }
 
 void OutcomeBatch::Add(Outcome&& outcome, uint64_t times) {
-  if (!outcome.failure_details.empty() || outcome.failed > 0) {
-    if (bounds_.Admit(outcome)) {
-      lines_.outcomes.insert(lines_.outcomes.end(), times, 1);
-      while (times-- > 0) AppendOutcomeLine(outcome, lines_.text);
-      return;
-    }
-    DropDetails(outcome);
-  }
-  Multiply(outcome, times);
-  const Fingerprint print = OfLine(outcome);
-  const size_t place =
-      places_.try_emplace(print.hash(), merged_count_).first->second;
-  if (place < merged_count_ && AreOfOneLine(merged_[place].outcome, outcome)) {
-    MergeInto(merged_[place].outcome, outcome);
-    merged_[place].outcomes += times;
+  BoundOutcome(outcome);
+  budget_.Begin(outcome.at);
+  if (!IsFailure(outcome)) {
+    Multiply(outcome, times);
+    merged_.Add(outcome, times);
     return;
   }
-  if (merged_count_ == merged_.size()) merged_.emplace_back();
-  Merged& newcomer = merged_[merged_count_];
-  newcomer.outcome = outcome;
-  newcomer.outcomes = times;
-  ++merged_count_;
-  merged_bytes_ += print.bytes();
+  const Fingerprint policy = Fingerprint::OfPolicy(outcome);
+  const auto verdict = budget_.Judge(outcome, policy, times);
+  for (uint64_t i = 0; i < verdict.own_lines; ++i, --times) {
+    if (!budget_.HasRoom(outcome)) break;
+    Write(outcome, policy, 1, false);
+  }
+  if (times == 0) return;
+  Multiply(outcome, times);
+  if (!budget_.HasRoom(outcome)) return HoldSum(outcome, times);
+  if (!verdict.keeps_details) MergeDetails(outcome);
+  held_.Add(outcome, times);
 }
 
 bool OutcomeBatch::full() const {
-  return lines_.text.size() >= kMaxText || merged_count_ >= kMaxMerged ||
-         merged_bytes_ >= kMaxMergedBytes;
+  return lines_.text.size() >= kMaxText || merged_.full();
+}
+
+void OutcomeBatch::Release() {
+  for (auto& [outcome, outcomes, policy] : held_.items())
+    Write(outcome, policy, outcomes, true);
+  held_.Clear();
 }
 
 const OutcomeBatch::Lines& OutcomeBatch::Complete() {
-  for (const Merged& one : merged()) {
-    AppendOutcomeLine(one.outcome, lines_.text);
-    lines_.outcomes.push_back(one.outcomes);
+  for (auto& [outcome, outcomes, policy] : merged_.items()) {
+    if (budget_.HasRoom(outcome))
+      Write(outcome, policy, outcomes, false);
+    else
+      HoldSum(outcome, outcomes);
   }
+  merged_.Clear();
   return lines_;
 }
 
 void OutcomeBatch::Clear() {
   lines_.text.clear();
   lines_.outcomes.clear();
-  for (Merged& one : merged())
-    if (MemoryOf(one.outcome) > kUsualBytes) one = {};
-  merged_count_ = 0;
-  merged_bytes_ = 0;
-  places_.clear();
+  merged_.Clear();
+}
+
+// One line, for so many outcomes.
+void OutcomeBatch::Write(Outcome& outcome, const Fingerprint& policy,
+                         uint64_t outcomes, bool again) {
+  if (HasPolicyText(outcome) && !budget_.WritesText(policy, again))
+    outcome.policy_digest = PolicyDigest(outcome);
+  const size_t before = lines_.text.size();
+  AppendOutcomeLine(outcome, lines_.text);
+  budget_.Spend(outcome, lines_.text.size() - before);
+  lines_.outcomes.push_back(outcomes);
+  outcome.policy_digest.clear();
+}
+
+// The TXT record stood in a line before.
+void OutcomeBatch::HoldSum(Outcome& outcome, uint64_t outcomes) {
+  outcome.policy_domain = outcome.domain;
+  outcome.policy_string.clear();
+  outcome.mx_host.clear();
+  outcome.record.clear();
+  MergeDetails(outcome);
+  held_.Add(outcome, outcomes);
 }
 
 }  // namespace postern

@@ -1,61 +1,73 @@
 // OutcomeBatch: outcomes on their way into the spool, as lines.
 //
 // Successes of a domain under one policy become one line, however many
-// sessions: the busier the socket, the shorter the spool. A failure is a line
-// of its own, so that `tail -F` shows each as it happens. Of distinct failure
-// details, each domain and policy has so many a day (DetailBounds); what comes
-// beyond is merged without its details: the counts stay exact.
+// sessions: the busier the socket, the shorter the spool. Failures of a kind
+// are lines of their own at first, so that `tail -F` shows each as it happens;
+// further ones are counted and held, to be one line when they are released,
+// once a minute. What its owner's share (SpoolBudget) has no room for is held
+// as a sum: without its policy's text and its details. Sessions stay exact.
 //
 // Contract: one thread. Memory is bounded if the batch is taken when it is
-// full().
+// full(), and what it holds is released when it holds_much().
 #pragma once
 
-#include <chrono>
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include <boost/unordered/unordered_flat_map.hpp>
-#include <boost/unordered/unordered_flat_set.hpp>
 
 #include "common/outcome.h"
 
+#include "policy-daemon/outcome_fingerprint.h"
+#include "policy-daemon/spool_budget.h"
+
 namespace postern {
 
-// Which failure details of a day are kept: who can send datagrams, or answer
-// EHLO, could make up one for each session.
-class DetailBounds {
+// Outcomes of which those are one that are equal but for time and numbers.
+class MergedOutcomes {
  public:
-  struct Limits {
-    size_t per_policy = 1000;  // of one domain
-    size_t overall = 1000000;  // some 5 bytes each
+  struct Merged {
+    Outcome outcome;
+    uint64_t outcomes = 0;  // that it stands for
+    Fingerprint policy;
   };
-  explicit DetailBounds(Limits limits) : limits_(limits) {}
 
-  // False: there are too many others today. Days are those of `outcome.at`.
-  bool Admit(const Outcome& outcome);
+  // REQUIRES: the outcome's numbers stand for all of `outcomes`.
+  void Add(const Outcome& outcome, uint64_t outcomes);
+  std::span<Merged> items() { return std::span(merged_).first(count_); }
+  void Clear();
+
+  bool empty() const { return count_ == 0; }
+  bool full() const;
+  uint64_t outcomes() const { return outcomes_; }
 
  private:
-  Limits limits_;
-  std::chrono::sys_days day_{};
-  // By hash: two that share one are told apart tomorrow. Short ones: most of
-  // what Admit() takes is waiting for the memory that they are in.
-  using Hash = uint32_t;
-  boost::unordered_flat_map<Hash, uint32_t> details_of_;  // of policies
-  boost::unordered_flat_set<Hash> known_;
+  std::vector<Merged> merged_;  // beyond count_: memory for the next
+  size_t count_ = 0;
+  size_t bytes_ = 0;
+  uint64_t outcomes_ = 0;
+  // By hash: two that share one are not merged.
+  boost::unordered_flat_map<size_t, size_t> places_;
 };
 
 class OutcomeBatch {
  public:
-  explicit OutcomeBatch(DetailBounds::Limits limits) : bounds_(limits) {}
+  explicit OutcomeBatch(SpoolBudget::Limits limits)
+      : budget_(std::move(limits)) {}
 
   // So many times the same. What becomes of `outcome` is open.
   void Add(Outcome&& outcome, uint64_t times = 1);
 
-  bool empty() const { return lines_.outcomes.empty() && merged_count_ == 0; }
+  bool empty() const { return lines_.outcomes.empty() && merged_.empty(); }
   bool full() const;
+
+  // Outcomes that are counted, and no line yet.
+  uint64_t held() const { return held_.outcomes(); }
+  bool holds_much() const { return held_.full(); }
+  // They become lines of the batch.
+  void Release();
 
   struct Lines {
     std::string text;
@@ -65,21 +77,19 @@ class OutcomeBatch {
   const Lines& Complete();
   void Clear();
 
+  // See there.
+  void NoteDayBytes(uint64_t bytes) { budget_.NoteDayBytes(bytes); }
+  void ForgetTexts() { budget_.ForgetTexts(); }
+
  private:
-  struct Merged {
-    Outcome outcome;
-    uint64_t outcomes = 0;
-  };
+  void Write(Outcome& outcome, const Fingerprint& policy, uint64_t outcomes,
+             bool again);
+  void HoldSum(Outcome& outcome, uint64_t outcomes);
 
-  std::span<Merged> merged() { return std::span(merged_).first(merged_count_); }
-
-  DetailBounds bounds_;
+  SpoolBudget budget_;
   Lines lines_;
-  std::vector<Merged> merged_;
-  size_t merged_count_ = 0;
-  size_t merged_bytes_ = 0;
-  // By hash: two that share one are not merged.
-  boost::unordered_flat_map<size_t, size_t> places_;
+  MergedOutcomes merged_;
+  MergedOutcomes held_;
 };
 
 }  // namespace postern

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <exception>
-#include <filesystem>
 #include <functional>
 #include <numeric>
 #include <utility>
@@ -25,7 +24,11 @@ using std::chrono::steady_clock;
 
 constexpr int kWriterNice = 10;
 constexpr Seconds kSyncInterval{1};
-constexpr Seconds kExpireInterval{3600};
+// What is held becomes lines so long after the first of it.
+constexpr Seconds kHeldFor{60};
+// How often that, and what is old, is looked at where nothing comes.
+constexpr Seconds kReleaseLooks{1};
+constexpr Seconds kExpiryLooks{60};
 // A burst is over when nothing has come for so long; it is not awaited longer.
 constexpr std::chrono::milliseconds kLull{10};
 constexpr std::chrono::milliseconds kLongestBurst{100};
@@ -79,14 +82,15 @@ bool TellsOfSuccess(std::string_view datagram) {
 
 }  // namespace
 
-OutcomeRecorder::OutcomeRecorder(Settings settings,
-                                 std::function<WallTime()> now,
+OutcomeRecorder::OutcomeRecorder(Settings settings, Times times,
                                  Metrics& metrics)
     : settings_(std::move(settings)),
-      now_(std::move(now)),
+      times_(std::move(times)),
       counters_(metrics),
-      batch_(settings_.details),
-      writer_(settings_.directory) {
+      batch_(settings_.budget),
+      writer_(settings_.directory,
+              {settings_.budget.day_bytes, settings_.min_free}),
+      expiry_(settings_.directory, settings_.keep_days) {
   spare_.reserve(kMaxSpare);  // so that to give back takes no memory
   writing_ = std::thread([this] { WriteOn(); });
   syncing_ = std::thread([this] { SyncOn(); });
@@ -154,9 +158,9 @@ OutcomeRecorder::Block& OutcomeRecorder::BlockFor(size_t bytes) {
 void OutcomeRecorder::Record(Outcome outcome) {
   {
     const std::lock_guard lock(mutex_);
-    if (ending_ || inbox_.bytes >= settings_.max_waiting_bytes)
+    if (ending_ || inbox_.outcome_bytes >= settings_.max_outcome_bytes)
       return counters_.lost.Increment();
-    inbox_.bytes += MemoryOf(outcome);
+    inbox_.outcome_bytes += MemoryOf(outcome);
     inbox_.outcomes.push_back(std::move(outcome));
   }
   came_.notify_one();
@@ -185,18 +189,23 @@ void OutcomeRecorder::WriteOn() {
   Inbox taken;
   std::unique_lock lock(mutex_);
   for (;;) {
-    came_.wait(lock, [this] { return ending_ || !inbox_.empty(); });
-    if (inbox_.empty()) break;
-    AwaitLull(lock);
+    const auto has_come = [this] { return ending_ || !inbox_.empty(); };
+    if (release_at_)
+      came_.wait_for(lock, kReleaseLooks, has_come);
+    else
+      came_.wait(lock, has_come);
+    const bool last = ending_ && inbox_.empty();
+    if (!inbox_.empty()) AwaitLull(lock);
     std::swap(taken, inbox_);
     lock.unlock();
     room_.notify_all();
-    const uint64_t settled_before = settled_;
-    if (!IsDone([&] { TakeIn(taken); })) GiveUp(taken, settled_before);
+    const uint64_t settled_before = Settled();
+    if (!IsDone([&] { TakeIn(taken, last); })) GiveUp(taken, settled_before);
     Recycle(taken);
     lock.lock();
     IsDone([this] { NoteUnsynced(writer_.file()); });
     written_.notify_one();
+    if (last) break;
   }
   all_written_ = true;
   written_.notify_one();
@@ -266,20 +275,41 @@ std::vector<OutcomeRecorder::Repeated> OutcomeRecorder::Count(
   return distinct;
 }
 
-void OutcomeRecorder::TakeIn(Inbox& inbox) {
-  const WallTime now = now_();
+// `last`: nothing comes any more.
+void OutcomeRecorder::TakeIn(Inbox& inbox, bool last) {
+  const WallTime now = times_.wall();
+  // What is held is of the day whose file it comes into.
+  if (DayOf(now) != DayOf(taken_at_)) Release();
+  taken_at_ = now;
   for (const Repeated& one : Count(inbox.blocks)) {
     TakeIn(one, now);
     if (batch_.full()) Write(now);
+    if (batch_.holds_much()) Release();
   }
   for (Outcome& outcome : inbox.outcomes) {
     counters_.Count(outcome.source, 1);
     outcome.at = now;  // of the day whose file it comes into
     batch_.Add(std::move(outcome));
     if (batch_.full()) Write(now);
+    if (batch_.holds_much()) Release();
   }
   Write(now);
+  if (last || (release_at_ && times_.boot() >= *release_at_)) Release();
+  if (batch_.held() == 0)
+    release_at_.reset();
+  else if (!release_at_)
+    release_at_ = times_.boot() + kHeldFor;
+  counters_.held.Set(static_cast<double>(batch_.held()));
 }
+
+void OutcomeRecorder::Release() {
+  if (batch_.held() == 0) return;
+  batch_.Release();
+  Write(taken_at_);
+  release_at_.reset();
+}
+
+uint64_t OutcomeRecorder::Settled() const { return settled_ + batch_.held(); }
 
 void OutcomeRecorder::TakeIn(const Repeated& one, WallTime now) {
   auto parsed = parser_.Parse(one.datagram, now);
@@ -295,7 +325,7 @@ void OutcomeRecorder::TakeIn(const Repeated& one, WallTime now) {
 void OutcomeRecorder::GiveUp(const Inbox& inbox, uint64_t settled_before) {
   uint64_t all = inbox.outcomes.size();
   for (const Block& block : inbox.blocks) all += block.sizes.size();
-  const uint64_t settled = settled_ - settled_before;
+  const uint64_t settled = Settled() - settled_before;
   counters_.lost.Increment(static_cast<double>(all - std::min(all, settled)));
   batch_.Clear();
 }
@@ -316,7 +346,11 @@ void OutcomeRecorder::Refuse(DatagramFault fault, const Repeated& one) {
 void OutcomeRecorder::Write(WallTime now) {
   if (batch_.empty()) return;
   const OutcomeBatch::Lines& lines = batch_.Complete();
+  const auto file = writer_.file();
   const auto appended = writer_.Append(now, lines.text);
+  // A file that is not whole, or another one, lacks texts that were written.
+  if (!appended.error.empty() || writer_.file() != file) batch_.ForgetTexts();
+  if (writer_.file()) batch_.NoteDayBytes(writer_.bytes());
   const auto first_lost =
       lines.outcomes.begin() + static_cast<long>(appended.lines);
   const uint64_t written =
@@ -368,7 +402,7 @@ void OutcomeRecorder::SyncOn() {
     if (last) break;
     // A burst of writes costs one sync.
     written_.wait_for(lock, kSyncInterval, [this] { return all_written_; });
-    written_.wait_for(lock, kExpireInterval,
+    written_.wait_for(lock, kExpiryLooks,
                       [this] { return all_written_ || !unsynced_.empty(); });
   }
   all_synced_ = true;
@@ -387,18 +421,11 @@ void OutcomeRecorder::Sync(const SpoolFile& file) {
 }
 
 void OutcomeRecorder::Expire() {
-  const WallTime now = now_();
-  // Before the first outcome there is no folder.
-  std::error_code none;
-  if (!std::filesystem::exists(settings_.directory, none) ||
-      std::exchange(expired_on_, DayOf(now)) == DayOf(now))
-    return;
-  const auto expired =
-      SpoolWriter(settings_.directory).Expire(now, settings_.keep_days);
-  for (const std::string& path : expired.removed)
+  const auto removed = expiry_.Look(times_.boot(), times_.wall());
+  for (const std::string& path : removed.files)
     Log(LogLevel::kInfo, "spool_day_removed", {{"file", path}});
-  if (!expired.error.empty())
-    Log(LogLevel::kWarn, "spool_day_not_removed", {{"reason", expired.error}});
+  if (!removed.error.empty())
+    Log(LogLevel::kWarn, "spool_day_not_removed", {{"reason", removed.error}});
 }
 
 }  // namespace postern

@@ -8,14 +8,19 @@
 // outcomes, which are counted, and nothing else; every batch tries it again.
 // What throws, as where memory runs out, costs what was in hand, counted, too.
 //
+// What the batch holds (repeated failures, sums) is released every minute; in
+// between, kill -9 costs it.
+//
 // Contract: AppendDatagrams() and Record() from any thread. What waits is
-// bounded: AppendDatagrams() waits for room, Record() drops and counts.
+// bounded, datagrams and outcomes apart: AppendDatagrams() waits for room,
+// Record() drops and counts.
 #pragma once
 
 #include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,6 +34,7 @@
 
 #include "policy-daemon/outcome_batch.h"
 #include "policy-daemon/spool_counters.h"
+#include "policy-daemon/spool_expiry.h"
 #include "policy-daemon/tlsrpt_datagram.h"
 
 namespace postern {
@@ -38,13 +44,19 @@ class OutcomeRecorder {
   struct Settings {
     std::string directory;  // of the day files
     int keep_days = 10;
-    DetailBounds::Limits details{};
+    SpoolBudget::Limits budget{};
+    // nullopt: 5 % of the file system or 1 GiB, whichever is less.
+    std::optional<uint64_t> min_free = 0;
     // In memory, nearly: so a disk may hang for minutes.
-    size_t max_waiting_bytes = 96 << 20;
+    size_t max_waiting_bytes = 96 << 20;  // of datagrams
+    size_t max_outcome_bytes = 16 << 20;  // of Record()
   };
-  // `now` is called from the recorder's threads; `metrics` outlives it.
-  OutcomeRecorder(Settings settings, std::function<WallTime()> now,
-                  Metrics& metrics);
+  struct Times {
+    std::function<WallTime()> wall;
+    std::function<BootTime()> boot;
+  };
+  // `times` are called from the recorder's threads; `metrics` outlives it.
+  OutcomeRecorder(Settings settings, Times times, Metrics& metrics);
   // Writes what waits, however long it takes.
   ~OutcomeRecorder();
   OutcomeRecorder(const OutcomeRecorder&) = delete;
@@ -69,7 +81,8 @@ class OutcomeRecorder {
   struct Inbox {
     std::vector<Block> blocks;
     std::vector<Outcome> outcomes;
-    size_t bytes = 0;  // of all, with what keeping them costs
+    size_t bytes = 0;  // of datagrams, with what keeping them costs
+    size_t outcome_bytes = 0;
 
     bool empty() const { return blocks.empty() && outcomes.empty(); }
   };
@@ -84,10 +97,12 @@ class OutcomeRecorder {
   void AwaitLull(std::unique_lock<std::mutex>& lock);
   void Recycle(Inbox& inbox);
   static std::vector<Repeated> Count(const std::vector<Block>& blocks);
-  void TakeIn(Inbox& inbox);
+  void TakeIn(Inbox& inbox, bool last);
   void TakeIn(const Repeated& one, WallTime now);
   void GiveUp(const Inbox& inbox, uint64_t settled_before);
   void Refuse(DatagramFault fault, const Repeated& one);
+  void Release();
+  uint64_t Settled() const;
   void Write(WallTime now);
   void Report(const std::string& error, uint64_t lost);
   void NoteUnsynced(std::shared_ptr<const SpoolFile> file);
@@ -96,7 +111,7 @@ class OutcomeRecorder {
   void Expire();
 
   const Settings settings_;
-  const std::function<WallTime()> now_;
+  const Times times_;
   SpoolCounters counters_;
 
   std::mutex mutex_;
@@ -116,6 +131,8 @@ class OutcomeRecorder {
   DatagramParser parser_;
   OutcomeBatch batch_;
   SpoolWriter writer_;
+  WallTime taken_at_{};                 // the last that was added to the batch
+  std::optional<BootTime> release_at_;  // where the batch holds something
   bool failing_ = false;
   uint64_t lost_ = 0;     // since it began to fail
   uint64_t settled_ = 0;  // outcomes: written, lost, refused
@@ -123,7 +140,7 @@ class OutcomeRecorder {
   LogLimiter refusal_log_;
 
   // Of the syncing thread.
-  Day expired_on_{};
+  SpoolExpiry expiry_;
   bool sync_failing_ = false;
 
   std::thread writing_;

@@ -66,6 +66,7 @@ AnsweredPolicyPtr PolicyOf(const Facts& facts, ReplyKind kind) {
   for (const HostFacts& host : facts.hosts)
     policy.hosts.push_back(HostOf(host));
   policy.all_hosts = !facts.mx.skipped && facts.mx.unexamined == 0;
+  BoundAnsweredPolicy(policy);
   return std::make_shared<const AnsweredPolicy>(std::move(policy));
 }
 

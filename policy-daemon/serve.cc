@@ -21,6 +21,7 @@
 #include "common/log.h"
 #include "common/metrics_server.h"
 #include "common/privileges.h"
+#include "common/public_suffix.h"
 #include "common/systemd.h"
 
 #include "policy-daemon/engine.h"
@@ -43,6 +44,11 @@ namespace asio = boost::asio;
 constexpr uint64_t kOtherFiles = 8192;
 // For the disk to read the configuration.
 constexpr Seconds kReloadPatience{60};
+// Whose share of the spool a domain's outcomes are.
+std::string OwnerOf(const std::string& domain) {
+  return std::string(RegistrableDomain(domain));
+}
+
 // For what is left to write at the end.
 constexpr Seconds kDiskPatience{10};
 // For the lookups that the last outcomes need.
@@ -229,8 +235,12 @@ class Daemon {
             *engine.metrics),
         recorder_(new OutcomeRecorder(
             {.directory = options_.spool.directory + "/outcomes",
-             .keep_days = static_cast<int>(options_.spool.keep_days)},
-            [clock = engine.clock.get()] { return clock->WallNow(); },
+             .keep_days = static_cast<int>(options_.spool.keep_days),
+             .budget = {.day_bytes = options_.spool.max_bytes,
+                        .owner_of = OwnerOf},
+             .min_free = options_.spool.min_free},
+            {.wall = [clock = engine.clock.get()] { return clock->WallNow(); },
+             .boot = [clock = engine.clock.get()] { return clock->BootNow(); }},
             *engine.metrics)),
         files_(new DiskThread(loop.get_executor(), *engine.clock, [] {})),
         reloaded_(engine.metrics->Counter("postern_reloads_total",

@@ -19,7 +19,10 @@ SpoolCounters::SpoolCounters(Metrics& metrics)
                              "Times that datagrams had to wait in the kernel "
                              "because the spool was slow")),
       failing(metrics.Gauge("postern_spool_failing",
-                            "1 while the spool cannot be written")) {
+                            "1 while the spool cannot be written")),
+      held(metrics.Gauge("postern_outcomes_held",
+                         "Outcomes that are counted, to be written within a "
+                         "minute")) {
   for (size_t i = 0; i < kSources; ++i)
     outcomes_[i] = &metrics.Counter(
         "postern_outcomes_total", "Outcomes taken in, by who knew of them",

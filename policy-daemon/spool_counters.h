@@ -30,6 +30,7 @@ class SpoolCounters {
   prometheus::Counter& lost;
   prometheus::Counter& stalls;
   prometheus::Gauge& failing;
+  prometheus::Gauge& held;
 
  private:
   static constexpr size_t kSources = 3;

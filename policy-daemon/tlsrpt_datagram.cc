@@ -113,12 +113,6 @@ void SetAddressOrNothing(std::string& canonical, std::string_view text) {
     canonical = text;  // one that parses has no leading zeros
 }
 
-// All of it or nothing: a cut record would name somebody else's address.
-void SetWholeRecord(std::string& record, std::string_view text) {
-  CleanTextInto(record, text, 3 * text.size());  // a repaired byte takes three
-  if (record.size() > kMaxRecordBytes) record.clear();
-}
-
 bool EndsWord(char c) { return IsBlank(c) || c == '\r' || c == '\n'; }
 
 // Also of address literals, "[IPv6:2001:db8::1]".
@@ -225,7 +219,8 @@ class Reader {
     Outcome& first = outcomes.front();
     SetDomainOrNothing(first.domain, domain.Text());
     if (first.domain.empty()) return Refuse(DatagramFault::kBadDomain);
-    SetWholeRecord(first.record, record.Text());
+    // A cut record would name somebody else's address.
+    WholeTextInto(first.record, record.Text(), kMaxRecordBytes);
     if (count == 0) return Refuse(DatagramFault::kNoPolicy);
     if (count > outcomes.size()) return Refuse(DatagramFault::kTooMany);
     for (Outcome& other : std::span(outcomes).subspan(1)) {

@@ -43,6 +43,7 @@
 #include <vector>
 
 #include "common/outcome.h"
+#include "common/outcome_bounds.h"
 
 namespace postern {
 
@@ -60,11 +61,6 @@ inline constexpr size_t kMaxPolicyStringsBytes = 64 * 1024;
 // A TLSA record with a whole certificate of 4 KiB, in hex.
 inline constexpr size_t kMaxPolicyStringBytes = 8192;
 inline constexpr size_t kMaxMxHostBytes = 255;  // "*." and a name
-
-inline constexpr size_t kMaxRecordBytes = 4096;  // a few URIs: ten times over
-inline constexpr size_t kMaxHeloBytes = 255;     // RFC 5321 section 4.5.3.1.2
-inline constexpr size_t kMaxReasonBytes = 255;   // a word or a sentence
-inline constexpr size_t kMaxInformationBytes = 1024;  // mostly a URI
 
 enum class DatagramFault {
   kEmpty,

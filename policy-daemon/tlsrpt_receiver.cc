@@ -2,6 +2,8 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
+#include <cstring>
 #include <fstream>
 #include <memory>
 #include <string_view>
@@ -14,6 +16,8 @@
 
 #include <pthread.h>
 
+#include "common/log.h"
+
 #include "policy-daemon/tlsrpt_datagram.h"
 
 namespace postern {
@@ -25,6 +29,16 @@ constexpr size_t kAtOnce = 64;
 constexpr size_t kBufferBytes = kMaxDatagramBytes + 1;
 constexpr char kQueueFile[] = "/proc/sys/net/unix/max_dgram_qlen";
 constexpr int kGoodQueue = 512;  // what systemd sets
+// Between two attempts where trouble would make the thread turn.
+constexpr std::chrono::milliseconds kPause{100};
+
+void Pause() { std::this_thread::sleep_for(kPause); }
+
+// Errors that pass: nothing was there, or for now there is no memory.
+bool IsPassing(int error) {
+  return error == EAGAIN || error == EINTR || error == ENOMEM ||
+         error == ENOBUFS;
+}
 
 }  // namespace
 
@@ -82,10 +96,27 @@ void TlsrptReceiver::ReceiveOn() {
   for (const DatagramSocket& socket : sockets_)
     watched.push_back({socket.fd(), POLLIN, 0});
   for (;;) {
-    if (poll(watched.data(), watched.size(), -1) < 0) continue;
+    if (poll(watched.data(), watched.size(), -1) < 0) {
+      if (errno != EINTR) Pause();
+      continue;
+    }
     if (watched[0].revents != 0) break;
-    for (size_t i = 0; i < sockets_.size(); ++i)
-      if (watched[i + 1].revents != 0) ReceiveSome(sockets_[i], buffers);
+    for (size_t i = 0; i < sockets_.size(); ++i) {
+      pollfd& socket = watched[i + 1];
+      if (socket.revents == 0 || ReceiveSome(sockets_[i], buffers)) continue;
+      const int error = errno;
+      if (IsPassing(error)) {
+        // What poll() calls an error, and nobody takes: not at once again.
+        if ((socket.revents & POLLIN) == 0) Pause();
+        continue;
+      }
+      socket.fd = -1;  // poll() passes over it
+      Log(LogLevel::kError, "tlsrpt_socket_lost",
+          {{"socket", sockets_[i].path()},
+           {"reason", std::strerror(error)},
+           {"effect", "what Postfix tells there is lost; mail is not affected"},
+           {"advice", "restart postern-policy"}});
+    }
   }
   for (const DatagramSocket& socket : sockets_)
     while (!socket.adopted() && ReceiveSome(socket, buffers)) {
@@ -97,13 +128,18 @@ bool TlsrptReceiver::ReceiveSome(const DatagramSocket& socket,
                                  Buffers& buffers) {
   const int count = recvmmsg(socket.fd(), buffers.messages.data(), kAtOnce,
                              MSG_DONTWAIT, nullptr);
-  if (count <= 0) return false;
+  if (count <= 0) {
+    if (count == 0) errno = EAGAIN;
+    return false;
+  }
   std::array<std::string_view, kAtOnce> datagrams;
   for (size_t i = 0; i < static_cast<size_t>(count); ++i)
     datagrams[i] = {static_cast<const char*>(buffers.parts[i].iov_base),
                     buffers.messages[i].msg_len};
-  return recorder_.AppendDatagrams(
-      {datagrams.data(), static_cast<size_t>(count)});
+  const bool taken =
+      recorder_.AppendDatagrams({datagrams.data(), static_cast<size_t>(count)});
+  errno = EAGAIN;  // the socket did not fail
+  return taken;
 }
 
 std::string QueueAdvice() {

@@ -4,7 +4,8 @@
 // ten datagrams (net.unix.max_dgram_qlen). Neither a lookup nor a write may
 // stand between two receives. What comes goes to the OutcomeRecorder, whose
 // room is bounded; while there is none, datagrams wait in the kernel, and then
-// senders find it full.
+// senders find it full. A socket that fails for good is given up, with a line
+// in the log; the others are served.
 #pragma once
 
 #include <future>
@@ -41,7 +42,7 @@ class TlsrptReceiver {
   struct Buffers;
 
   void ReceiveOn();
-  // False: there was nothing more.
+  // False: there was nothing more; or it failed, as errno says.
   bool ReceiveSome(const DatagramSocket& socket, Buffers& buffers);
 
   std::vector<DatagramSocket> sockets_;

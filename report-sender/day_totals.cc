@@ -7,6 +7,7 @@
 #include "common/clean_text.h"
 #include "common/domain_name.h"
 #include "common/ip_address.h"
+#include "common/outcome_bounds.h"
 #include "common/outcome_json.h"
 #include "common/text.h"
 #include "common/utc.h"
@@ -14,11 +15,12 @@
 namespace postern {
 namespace {
 
-// Of foreign writers; ours keeps to less (policy-daemon/tlsrpt_datagram.h).
+// Of foreign writers; ours keeps to less (common/outcome_bounds.h).
 constexpr size_t kMaxPolicyString = 8192;
 constexpr size_t kMaxName = 255;
 constexpr size_t kMaxText = 1024;
-constexpr size_t kMaxRecord = 4096;  // a cut one would name another address
+// Texts of one domain that a digest can stand for.
+constexpr size_t kMaxDigests = 1000;
 // What a text takes besides its bytes, about: nodes of maps, strings.
 constexpr size_t kOverhead = 160;
 
@@ -154,6 +156,13 @@ std::string PackedPolicy(const Outcome& outcome) {
   return packed;
 }
 
+// Of a text: it is the policy's of this type and domain.
+std::string DigestKey(const Outcome& outcome, const std::string& digest) {
+  std::string key(1, TypeByte(outcome.policy_type));
+  Pack(outcome.policy_domain, key);
+  return key + digest;
+}
+
 PolicyTotals UnpackedPolicy(std::string_view packed) {
   PolicyTotals policy;
   policy.type = TakeType<PolicyType>(packed);
@@ -284,7 +293,7 @@ std::optional<DayTotals::Places> DayTotals::PlacesOf(const Outcome& outcome) {
     bytes_ += outcome.domain.size() + kOverhead;
   }
   Domain& domain = found->second;
-  if (!outcome.record.empty() && outcome.record.size() <= kMaxRecord) {
+  if (!outcome.record.empty() && outcome.record.size() <= kMaxRecordBytes) {
     bytes_ += outcome.record.size();
     bytes_ -= domain.record.size();
     domain.record = outcome.record;
@@ -304,11 +313,28 @@ std::optional<DayTotals::Places> DayTotals::PlacesOf(const Outcome& outcome) {
 }
 
 DayTotals::Sums* DayTotals::PolicyOf(Domain& domain, const Outcome& outcome) {
+  const bool has_text =
+      !outcome.policy_string.empty() || !outcome.mx_host.empty();
+  if (!has_text && !outcome.policy_digest.empty()) {
+    const auto known =
+        domain.digests.find(DigestKey(outcome, outcome.policy_digest));
+    if (known != domain.digests.end()) return known->second;
+  }
   Outcome bare;
   bare.domain = outcome.domain;
   bare.policy_type = outcome.policy_type;
-  return Find(domain, domain.policies, PackedPolicy(outcome), limits_.policies,
-              PackedPolicy(bare));
+  Sums* const policy = Find(domain, domain.policies, PackedPolicy(outcome),
+                            limits_.policies, PackedPolicy(bare));
+  if (policy && has_text) NoteDigest(domain, outcome, policy);
+  return policy;
+}
+
+void DayTotals::NoteDigest(Domain& domain, const Outcome& outcome,
+                           Sums* policy) {
+  if (domain.digests.size() >= kMaxDigests || bytes_ >= limits_.bytes) return;
+  const std::string key = DigestKey(outcome, PolicyDigest(outcome));
+  if (domain.digests.try_emplace(key, policy).second)
+    bytes_ += key.size() + kOverhead;
 }
 
 uint64_t* DayTotals::DetailOf(Domain& domain, Sums& policy,

@@ -11,6 +11,10 @@
 // not matter. Fields that no report could have (an address that is none, a
 // policy-domain that is no domain) are left out, the domain in their place.
 //
+// A line with a digest in place of its policy's text counts as if the text of
+// the earlier line with that digest stood in it; where there is none, under a
+// policy of that type and domain without text.
+//
 // Bounds: strangers choose a part of all that. Beyond its bounds a domain's
 // policies are summed up by type alone, a policy's details by result type; so
 // is everything new once the whole day is too large. Sessions stay exact, until
@@ -100,6 +104,8 @@ class DayTotals {
     std::string record;
     size_t bytes = 0;
     std::map<std::string, Sums> policies;
+    // Where a digest's policy counts.
+    std::map<std::string, Sums*> digests;
   };
   // Where an outcome's numbers go: nodes of the maps, which stay in place.
   struct Places {
@@ -120,6 +126,7 @@ class DayTotals {
   // nullopt: it is lost.
   std::optional<Places> PlacesOf(const Outcome& outcome);
   Sums* PolicyOf(Domain& domain, const Outcome& outcome);
+  void NoteDigest(Domain& domain, const Outcome& outcome, Sums* policy);
   uint64_t* DetailOf(Domain& domain, Sums& policy, const FailureDetail& detail);
   // Of `map`, what is at `key`, or at `overflow` where there is no room for
   // more than `limit`; nullptr where there is none at all.

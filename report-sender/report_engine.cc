@@ -5,6 +5,7 @@
 #include "common/accounts.h"
 #include "common/log.h"
 #include "common/privileges.h"
+#include "common/spool_files.h"
 
 #include "report-sender/dkim_record.h"
 #include "report-sender/queue_takeover.h"
@@ -94,6 +95,14 @@ Awaitable<Result<BuiltDay>> ReportEngine::Queue(Day day, std::string domain,
   closed.domains = built->domains;
   const Status written = queue->Close(closed);
   if (!written) co_return written.error();
+  // So that whoever wrote them need not keep them longer.
+  for (const std::string& spool : configuration->Spools())
+    if (const Status marked = MarkReported(spool, day); !marked)
+      Log(LogLevel::kInfo, "day_not_marked",
+          {{"reason", marked.error().message},
+           {"effect",
+            "its outcomes are kept twice as long as "
+            "spool.keep_days"}});
   Log(LogLevel::kInfo, "day_closed",
       {{"day", FormatDay(day)},
        {"lines", closed.lines},

@@ -87,6 +87,20 @@ TEST(OutcomeLine, ParsesToWhatWasWritten) {
   }
 }
 
+TEST(OutcomeLine, HasADigestInPlaceOfThePolicysText) {
+  Outcome outcome = DeliveredSessions();
+  outcome.policy_digest = "0123456789abcdef";
+  std::string expected = kSuccess;
+  const size_t begin = expected.find("\"policy-string\"");
+  const size_t end = expected.find("\"successful\"");
+  expected.replace(begin, end - begin,
+                   R"("policy-digest":"0123456789abcdef",)");
+  EXPECT_EQ(LineOf(outcome), expected);
+  outcome.policy_string.clear();
+  outcome.mx_host.clear();
+  EXPECT_EQ(ParseOutcomeLine(expected), outcome);
+}
+
 TEST(OutcomeLine, EveryNameIsReadAgain) {
   Outcome outcome = FailedSession();
   for (int source = 0; source < 3; ++source)

@@ -239,35 +239,31 @@ TEST_F(SpoolWriterTest, WhatIsNoFileIsLeftAlone) {
   ExpectError(ErrorOf(kNow + 24h, line), "is no file");
 }
 
-// --- Expiry.
+// --- Bounds.
 
-TEST_F(SpoolWriterTest, ExpireRemovesOldDaysAndNothingElse) {
-  const Paths old = {"0000-01-01.jsonl", "2025-11-22.jsonl",
-                     "2026-11-11.jsonl"};
-  Paths kept = {"2026-11-12.jsonl", "2026-11-21.jsonl", "2026-11-22.jsonl",
-                "2026-11-23.jsonl", "9999-12-31.jsonl"};
-  for (const char* foreign :
-       {"2026-11-11", "2026-11-11.json", "2026-11-11.jsonl.gz",
-        "2026-11-11.jsonl~", "x2026-11-11.jsonl", "2026-02-30.jsonl",
-        "2026-1-11.jsonl", "2026-11-11.JSONL", ".jsonl", "notes"})
-    kept.push_back(foreign);
-  for (const Paths& names : {old, kept})
-    for (const std::string& name : names) Write(directory + "/" + name, line);
-  fs::create_directory(directory + "/2026-11-10.jsonl");
-
-  const auto expired = writer.Expire(kNow, 10);
-  EXPECT_EQ(expired.error, "");
-  Paths removed;
-  for (const std::string& name : old) removed.push_back(directory + "/" + name);
-  EXPECT_EQ(expired.removed, removed);
-  for (const std::string& name : kept)
-    EXPECT_TRUE(fs::exists(directory + "/" + name)) << name;
-  EXPECT_TRUE(fs::exists(directory + "/2026-11-10.jsonl"));
-  EXPECT_EQ(writer.Expire(kNow, 10).removed, Paths());
+TEST_F(SpoolWriterTest, ADaysFileEndsAtItsBound) {
+  const std::string lines = line + line + line;
+  writer = SpoolWriter(directory, {.max_bytes = 2 * line.size() + 1});
+  const auto appended = writer.Append(kNow, lines);
+  EXPECT_EQ(appended.lines, 2u);
+  EXPECT_NE(appended.error.find("spool.max_bytes"), std::string::npos);
+  EXPECT_EQ(Content(Path()), line + line);
+  ExpectError(writer.Append(kNow, line).error, "spool.max_bytes");
+  EXPECT_EQ(writer.bytes(), 2 * line.size());
+  ExpectAppends(kNow + 24h, line);
 }
 
-TEST_F(SpoolWriterTest, ExpireTellsWhatKeepsItFromIt) {
-  ExpectError(writer.Expire(kNow, 10).error, "cannot read the folder");
+TEST_F(SpoolWriterTest, WhatStoodThereBeforeARestartCounts) {
+  ExpectAppends(kNow, line + line);
+  writer = SpoolWriter(directory, {.max_bytes = 2 * line.size()});
+  ExpectError(writer.Append(kNow, line).error, "spool.max_bytes");
+}
+
+TEST_F(SpoolWriterTest, NothingIsWrittenWhereOthersNeedTheRoom) {
+  writer = SpoolWriter(directory, {.min_free = uint64_t{1} << 62});
+  for (int i = 0; i < 3; ++i)
+    ExpectError(writer.Append(kNow + i * 1s, line).error, "spool.min_free");
+  EXPECT_EQ(Content(Path()), "");
 }
 
 // --- kill -9.

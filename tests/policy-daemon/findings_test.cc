@@ -5,6 +5,9 @@
 
 #include <gtest/gtest.h>
 
+#include "common/outcome_bounds.h"
+#include "common/outcome_json.h"
+
 namespace postern {
 namespace {
 
@@ -244,6 +247,52 @@ TEST(Findings, ManyHostsAreOneDeferredSession) {
 
 TEST(Findings, AnUnknownHostThatNobodyAskedAboutIsNone) {
   EXPECT_TRUE(FindingsOf(SomeFacts({Host(HostState::kUnknown)}), {}).empty());
+}
+
+// --- Bounds.
+
+// A signed zone with as many hosts and records as fit: all of them of usage 0,
+// 4 KB each, none named by the policy.
+TEST(FindingBounds, HoldForALookupWhateverTheDomainPublishes) {
+  struct Case {
+    const char* what;
+    bool unusable;
+    bool failed;
+  };
+  for (const auto& [what, unusable, failed] :
+       {Case{"records for the web", true, false},
+        Case{"bad signatures", false, true}, Case{"both", true, true},
+        Case{"neither", false, false}}) {
+    Facts facts = SomeFacts();
+    for (size_t i = 0; i < kMaxHosts; ++i) {
+      HostFacts host = Host(HostState::kNone);
+      host.name = "mx" + std::to_string(i) + "." + std::string(60, 'x') +
+                  ".example.com";
+      if (unusable) {
+        host.state = HostState::kUnusable;
+        host.tlsa_base = host.name;
+        host.tlsa.assign(15, {0, 0, 0, std::string(4096, '\xab')});
+      }
+      if (failed && i % 2 == 0) host.failed = DnsQuestion{host.name};
+      facts.hosts.push_back(std::move(host));
+    }
+    Enforce(facts, {"elsewhere.example"});
+    facts.sts.fetch = StsFetch::kFailed;
+    facts.sts.fetch_reason = std::string(100000, 'x');
+    facts.mx.failed = DnsQuestion{kDomain, DnsType::kMx};
+    const auto findings = FindingsOf(facts, {.secure = true});
+    EXPECT_LE(findings.size(), kMaxFindings) << what;
+    EXPECT_EQ(findings.back().outcome.failure_details[0].failure_reason_code,
+              "mx-host-mismatch")
+        << what;
+    std::string lines;
+    for (const Finding& finding : findings) {
+      const size_t before = lines.size();
+      AppendOutcomeLine(finding.outcome, lines);
+      EXPECT_LE(lines.size() - before, kMaxLineBytes) << what;
+    }
+    EXPECT_LE(lines.size(), size_t{160} << 10) << what;
+  }
 }
 
 }  // namespace

@@ -627,5 +627,17 @@ TEST(MaillogSessionsLimits, PoliciesAreBounded) {
   EXPECT_GE(sessions.processes(), 8u);
 }
 
+TEST(MaillogSessionsLimits, APolicyThatManyShareIsChargedOnce) {
+  MaillogSessions sessions({.queries = 4, .bytes = 64 * 1024});
+  LogTime now{std::chrono::seconds(1795389000)};
+  AnsweredPolicy policy = *Sts("a.test");
+  policy.policy_string.assign(4, std::string(1000, 'x'));
+  const auto shared = std::make_shared<const AnsweredPolicy>(policy);
+  for (int round = 0; round < 10; ++round)
+    for (uint32_t pid = 1; pid <= 1000; ++pid)
+      sessions.NoteQuery(pid, "a.test", shared, now);
+  EXPECT_EQ(sessions.processes(), 1000u);
+}
+
 }  // namespace
 }  // namespace postern

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "common/outcome_bounds.h"
 #include "common/outcome_json.h"
 
 #include "tests/report-sender/lines.h"
@@ -380,6 +381,90 @@ uint64_t SessionsOf(const PolicyTotals& policy) {
   for (const FailureDetail& detail : policy.details)
     sum += detail.failed_session_count;
   return sum;
+}
+
+// --- Digests in place of policies' texts.
+
+Outcome WithDigest(Outcome outcome) {
+  outcome.policy_digest = PolicyDigest(outcome);
+  return outcome;
+}
+
+TEST_F(DayTotalsTest, ADigestCountsAsTheTextOfTheLineBefore) {
+  DayTotals with_texts;
+  std::vector<Outcome> outcomes;
+  for (const char* domain : {"a.example", "b.example"}) {
+    outcomes.push_back(StsSuccess(domain));
+    outcomes.push_back(DaneFailure(domain, "one"));
+    Outcome of_another_host = DaneFailure(domain, "one");
+    of_another_host.policy_domain = "mx2.example.net";
+    outcomes.push_back(of_another_host);
+    Outcome changed = StsSuccess(domain);
+    changed.policy_string.push_back("mx: second.example");
+    outcomes.push_back(changed);
+  }
+  for (int round = 0; round < 3; ++round) {
+    for (Outcome outcome : outcomes) {
+      outcome.at += round * 60s;
+      outcome.successful *= 7;
+      outcome.failed *= 9;
+      for (FailureDetail& detail : outcome.failure_details)
+        detail.failed_session_count = outcome.failed;
+      with_texts.AddLine(LineOf(outcome));
+      Add(round == 0 ? outcome : WithDigest(outcome));
+    }
+  }
+  for (const char* domain : {"a.example", "b.example"}) {
+    EXPECT_EQ(Of(domain), with_texts.Of(domain));
+    EXPECT_EQ(Of(domain).policies.size(), 4u);
+  }
+}
+
+TEST_F(DayTotalsTest, ADigestThatNobodyKnowsIsAPolicyWithoutText) {
+  Outcome outcome = WithDigest(DaneFailure());
+  outcome.failed = 12;
+  Add(outcome);
+  EXPECT_EQ(Policy().failed, 12u);
+  EXPECT_EQ(Policy().type, PolicyType::kTlsa);
+  EXPECT_EQ(Policy().domain, outcome.policy_domain);
+  EXPECT_TRUE(Policy().strings.empty());
+}
+
+TEST_F(DayTotalsTest, ADigestIsThatOfItsDomainAndPolicyAlone) {
+  Add(StsSuccess("a.example"));
+  Outcome other = StsSuccess("a.example");
+  other.domain = "b.example";
+  Add(WithDigest(other));
+  EXPECT_TRUE(Policy("b.example").strings.empty());
+  other = StsSuccess("a.example");
+  other.policy_domain = "c.example";
+  Add(WithDigest(other));
+  EXPECT_EQ(Of("a.example").policies.size(), 2u);
+}
+
+TEST_F(DayTotalsTest, TheTextCountsWhereBothAreThere) {
+  std::string line = LineOf(StsSuccess());
+  line.insert(line.find(",\"successful\""), ",\"policy-digest\":\"ab\"");
+  totals.AddLine(line);
+  Add(StsSuccess());
+  EXPECT_EQ(Policy().successful, 6u);
+  EXPECT_EQ(Policy().strings, StsSuccess().policy_string);
+}
+
+// Beyond the bound of policies, a digest counts where its text did.
+TEST_F(DayTotalsTest, DigestsOfWhatIsSummedByTypeAreToo) {
+  Limit({.policies = 2});
+  for (int i = 0; i < 5; ++i) {
+    Outcome outcome = StsSuccess();
+    outcome.policy_string.push_back("mx: " + std::to_string(i) + ".example");
+    Add(outcome);
+    Add(WithDigest(outcome));
+  }
+  uint64_t sessions = 0;
+  for (const PolicyTotals& policy : Of().policies)
+    sessions += policy.successful;
+  EXPECT_EQ(Of().policies.size(), 3u);
+  EXPECT_EQ(sessions, 30u);
 }
 
 TEST_F(DayTotalsTest, DetailsBeyondTheBoundAreCountedTogether) {

@@ -26,8 +26,15 @@ class FindingReporterTest : public testing::Test {
     Report(1s, std::move(if_bogus));
   }
   void Report(Seconds wait, std::optional<DnsQuestion> if_bogus = {}) {
+    ReportOf(kDomain, std::move(if_bogus), wait);
+  }
+  void ReportOf(const std::string& domain,
+                std::optional<DnsQuestion> if_bogus = {}, Seconds wait = 0s,
+                size_t bytes = 0) {
     Finding finding;
-    finding.outcome.domain = kDomain;
+    finding.outcome.domain = domain;
+    finding.outcome.policy_string = {std::string(bytes, 'x')};
+    finding.outcome.source = OutcomeSource::kPolicy;
     finding.outcome.failure_details.emplace_back();
     finding.if_bogus = std::move(if_bogus);
     reporter.Record(std::move(finding));
@@ -86,9 +93,29 @@ TEST_F(FindingReporterTest, ServersThatDoNotAnswerAreNone) {
   EXPECT_TRUE(recorded.empty());
 }
 
-TEST_F(FindingReporterTest, AHundredAreLookedUpAtOnce) {
-  world.dns.Txt(kName, {kRecord}).After(5s);
-  for (int i = 0; i < 150; ++i) Report(0s);
+TEST_F(FindingReporterTest, ARecordOfAnySizeIsWholeOrNone) {
+  const std::string begin = "v=TLSRPTv1; rua=mailto:tls@example.com; x=";
+  for (const auto& [text, is_taken] :
+       {std::pair{begin + std::string(4096 - begin.size(), 'x'), true},
+        std::pair{begin + std::string(4097 - begin.size(), 'x'), false},
+        // Each byte becomes three.
+        std::pair{begin + std::string(2000, '\xff'), false}}) {
+    recorded.clear();
+    world.dns.Txt(kName, {text});
+    ReportOf(kDomain, {}, 1s);
+    EXPECT_EQ(recorded.size(), is_taken ? 1u : 0u) << text.size();
+    world.Pass(24h);
+  }
+}
+
+// --- Who waits for whom.
+
+TEST_F(FindingReporterTest, AHundredDomainsAreLookedUpAtOnce) {
+  for (int i = 0; i < 150; ++i) {
+    const std::string domain = "d" + std::to_string(i) + ".example";
+    world.dns.Txt("_smtp._tls." + domain, {kRecord}).After(5s);
+    ReportOf(domain);
+  }
   EXPECT_TRUE(reporter.busy());
   world.Pass(6s);
   EXPECT_EQ(recorded.size(), 100u);
@@ -97,16 +124,36 @@ TEST_F(FindingReporterTest, AHundredAreLookedUpAtOnce) {
   EXPECT_FALSE(reporter.busy());
 }
 
-TEST_F(FindingReporterTest, AFloodIsReportedAsFarAsTheRoomGoes) {
+TEST_F(FindingReporterTest, ADomainWithMuchToTellIsLookedUpOnce) {
   world.dns.Txt(kName, {kRecord}).After(5s);
-  for (int i = 0; i < 100; ++i) Report(0s);
-  Outcome large;
-  large.domain = kDomain;
-  large.policy_string = {std::string(1 << 20, 'x')};
-  for (int i = 0; i < 100; ++i) reporter.RecordSession(large);
-  world.Pass(100s);
-  EXPECT_EQ(recorded.size(), 116u) << "16 MiB wait";
-  EXPECT_EQ(Dropped(), 84);
+  Outcome session;
+  session.domain = kDomain;
+  for (int i = 0; i < 1000; ++i) reporter.RecordSession(session);
+  world.Pass(11s);
+  EXPECT_EQ(recorded.size(), 1000u);
+  EXPECT_LE(world.dns.queries(), 2);
+}
+
+TEST_F(FindingReporterTest, ASlowDomainKeepsNobodyElseWaiting) {
+  world.dns.Txt(kName, {kRecord}).Never();
+  for (int i = 0; i < 1000; ++i) ReportOf(kDomain);
+  world.dns.Txt("_smtp._tls.other.example", {kRecord});
+  ReportOf("other.example", {}, 1s);
+  ASSERT_EQ(recorded.size(), 1u);
+  EXPECT_EQ(recorded[0].domain, "other.example");
+}
+
+TEST_F(FindingReporterTest, WhoFillsTheRoomGivesWay) {
+  world.dns.Txt(kName, {kRecord}).After(5s);
+  world.dns.Txt("_smtp._tls.other.example", {kRecord}).After(5s);
+  for (int i = 0; i < 100; ++i) ReportOf(kDomain, {}, 0s, 1 << 20);
+  ReportOf("other.example");
+  EXPECT_EQ(Dropped(), 85) << "16 MiB wait";
+  Outcome session;
+  session.domain = kDomain;
+  session.source = OutcomeSource::kLog;
+  reporter.RecordSession(session);
+  EXPECT_EQ(Dropped(), 85) << "sessions wait apart";
 }
 
 TEST_F(FindingReporterTest, WhatIsGivenUpIsCounted) {
@@ -114,6 +161,34 @@ TEST_F(FindingReporterTest, WhatIsGivenUpIsCounted) {
   for (int i = 0; i < 150; ++i) Report(0s);
   EXPECT_EQ(reporter.GiveUp(), 150u);
   EXPECT_EQ(Dropped(), 150);
+}
+
+// --- What is found again.
+
+TEST_F(FindingReporterTest, WhatFailsNoSessionIsToldOnceADay) {
+  world.dns.Txt(kName, {kRecord});
+  for (int day = 1; day <= 3; ++day) {
+    for (int i = 0; i < 5; ++i)
+      ReportOf(kDomain, {}, 1s, static_cast<size_t>(i));  // of any policy
+    EXPECT_EQ(recorded.size(), static_cast<size_t>(day));
+    world.Pass(24h);
+  }
+  EXPECT_EQ(
+      world.metrics.Counter("postern_findings_repeated_total", "").Value(), 12);
+}
+
+TEST_F(FindingReporterTest, WhatFailsASessionIsToldEachTime) {
+  world.dns.Txt(kName, {kRecord});
+  for (int i = 0; i < 5; ++i) {
+    Finding finding;
+    finding.outcome.domain = kDomain;
+    finding.outcome.source = OutcomeSource::kPolicy;
+    finding.outcome.failed = 1;
+    finding.outcome.failure_details.emplace_back();
+    reporter.Record(std::move(finding));
+    world.Pass(1s);
+  }
+  EXPECT_EQ(recorded.size(), 5u);
 }
 
 TEST_F(FindingReporterTest, SessionsOfTheLogNeedTheRecordToo) {

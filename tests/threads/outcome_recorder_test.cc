@@ -6,6 +6,7 @@
 #include <fstream>
 #include <new>
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -51,7 +52,13 @@ class OutcomeRecorderTest : public testing::Test {
   void Start() {
     recorder.reset();
     recorder = std::make_unique<OutcomeRecorder>(
-        settings, [] { return kNow; }, metrics);
+        settings,
+        OutcomeRecorder::Times{[this] { return kNow + since.load(); },
+                               [this] {
+                                 ++looks;
+                                 return BootTime(since.load());
+                               }},
+        metrics);
   }
   void Listen() {
     auto socket = DatagramSocket::Open(path, {});
@@ -110,6 +117,9 @@ class OutcomeRecorderTest : public testing::Test {
   std::string path = folder / "tlsrpt.sock";
   Metrics metrics;
   OutcomeRecorder::Settings settings;
+  // By both clocks; looks at the boot clock.
+  std::atomic<Seconds> since{};
+  std::atomic<int> looks = 0;
   std::unique_ptr<OutcomeRecorder> recorder;
   std::unique_ptr<TlsrptReceiver> receiver;
 };
@@ -156,7 +166,7 @@ TEST_F(OutcomeRecorderTest, AFullInboxHoldsDatagramsBack) {
   settings.max_waiting_bytes = 1000;
   Start();
   for (int i = 0; i < 2000; ++i) Append(FailureOf("example.com"));
-  EXPECT_EQ(Finish().size(), 2000u);
+  EXPECT_EQ(Sessions(Finish()), 2000u);
   EXPECT_EQ(Count("postern_outcomes_lost_total"), 0);
 }
 
@@ -187,10 +197,11 @@ TEST_F(OutcomeRecorderTest, WhatThrowsCostsWhatIsInHandAndNoThread) {
   std::atomic<bool> throws = true;
   recorder = std::make_unique<OutcomeRecorder>(
       settings,
-      [&] {
-        if (throws) throw std::bad_alloc();
-        return kNow;
-      },
+      OutcomeRecorder::Times{[&] {
+                               if (throws) throw std::bad_alloc();
+                               return kNow;
+                             },
+                             [] { return BootTime(0); }},
       metrics);
   for (int round = 1; round <= 3; ++round) {
     Append(SuccessOf("a.example"));
@@ -205,18 +216,68 @@ TEST_F(OutcomeRecorderTest, WhatThrowsCostsWhatIsInHandAndNoThread) {
   EXPECT_EQ(Count("postern_outcomes_lost_total"), 3);
 }
 
-TEST_F(OutcomeRecorderTest, OldDaysGo) {
+// --- What is held, and what is old.
+
+TEST_F(OutcomeRecorderTest, FailuresWithoutEndAreALineAMinute) {
+  for (int minute = 0; minute < 3; ++minute) {
+    for (int i = 0; i < 1000; ++i) Append(FailureOf("example.com"));
+    const int all = 1000 * (minute + 1);
+    // As before the minute is over.
+    while (Count("postern_outcomes_written_total") +
+               metrics.Gauge("postern_outcomes_held", "").Value() <
+           all)
+      std::this_thread::yield();
+    since = since.load() + Seconds(60);
+    while (Count("postern_outcomes_written_total") < all)
+      std::this_thread::yield();
+  }
+  const auto outcomes = Finish();
+  EXPECT_EQ(outcomes.size(), 20u + 3u);
+  EXPECT_EQ(Sessions(outcomes), 3000u);
+}
+
+// Each is in the file of its day, whatever the clock does.
+TEST_F(OutcomeRecorderTest, WhatIsHeldAtMidnightIsOfTheDayBefore) {
+  for (int i = 0; i < 100; ++i) Append(FailureOf("example.com"));
+  while (metrics.Gauge("postern_outcomes_held", "").Value() < 80)
+    std::this_thread::yield();
+  since = Seconds(86400);
+  for (int i = 0; i < 7; ++i) Append(FailureOf("example.com"));
+  EXPECT_EQ(Sessions(Finish()), 100u);
+  EXPECT_EQ(std::filesystem::file_size(SpoolPath(
+                settings.directory, DayOf(kNow) + std::chrono::days(1))) > 0,
+            true);
+}
+
+TEST_F(OutcomeRecorderTest, OutcomesAndDatagramsHaveRoomApart) {
+  settings.max_outcome_bytes = 0;
+  Start();
+  recorder->Record({});
+  EXPECT_EQ(Count("postern_outcomes_lost_total"), 1);
+  Append(FailureOf("example.com"));
+  EXPECT_EQ(Finish().size(), 1u);
+}
+
+TEST_F(OutcomeRecorderTest, OldDaysGoByAnEvenClockAlone) {
   recorder.reset();
   std::filesystem::create_directory(settings.directory);
-  const std::string old =
-      SpoolPath(settings.directory, DayOf(kNow) - std::chrono::days(11));
-  const std::string kept =
-      SpoolPath(settings.directory, DayOf(kNow) - std::chrono::days(10));
-  for (const std::string& file : {old, kept}) std::ofstream(file) << "\n";
+  settings.keep_days = 2;
+  const auto of_day = [this](int ago) {
+    return SpoolPath(settings.directory, DayOf(kNow) - std::chrono::days(ago));
+  };
+  for (int ago = 1; ago < 8; ++ago) std::ofstream(of_day(ago)) << "\n";
   Start();
+  Append(SuccessOf("a.example"));
+  while (Count("postern_outcomes_written_total") < 1 || looks < 1)
+    std::this_thread::yield();
+  for (int ago = 1; ago < 8; ++ago)
+    EXPECT_TRUE(std::filesystem::exists(of_day(ago)));
+  since = Seconds(700);
+  Append(SuccessOf("b.example"));
+  while (std::filesystem::exists(of_day(6))) std::this_thread::yield();
   Finish();
-  EXPECT_FALSE(std::filesystem::exists(old));
-  EXPECT_TRUE(std::filesystem::exists(kept));
+  EXPECT_FALSE(std::filesystem::exists(of_day(7)));
+  EXPECT_TRUE(std::filesystem::exists(of_day(5)));
 }
 
 // --- The socket.
@@ -270,6 +331,35 @@ TEST_F(TlsrptReceiverTest, AnInheritedSocketKeepsWhatComesMeanwhile) {
   EXPECT_EQ(Finish().size(), 6u);
 }
 
+// It is told once, and not asked for ever.
+TEST_F(TlsrptReceiverTest, ASocketThatIsNoneIsGivenUpTheOthersAreServed) {
+  // poll() says of one that it can be read, of the other that it is hung up.
+  for (const int number : {open("/dev/null", O_RDWR | O_CLOEXEC),
+                           socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)}) {
+    testing::internal::CaptureStderr();
+    std::vector<DatagramSocket> sockets;
+    for (const char* name : {"a.sock", "b.sock"}) {
+      auto socket = DatagramSocket::Open(folder / name, {});
+      ASSERT_TRUE(socket);
+      sockets.push_back(std::move(*socket));
+    }
+    dup2(number, sockets[0].fd());
+    close(number);
+    receiver = std::make_unique<TlsrptReceiver>(std::move(sockets), *recorder);
+    const double before = Count("postern_tlsrpt_datagrams_total");
+    path = folder / "b.sock";
+    for (int i = 0; i < 100; ++i) Send(FailureOf("example.com"));
+    while (Count("postern_tlsrpt_datagrams_total") < before + 100)
+      std::this_thread::yield();
+    EXPECT_TRUE(receiver->Stop(kPatience));
+    receiver.reset();
+    const std::string log = testing::internal::GetCapturedStderr();
+    const size_t told = log.find("event=tlsrpt_socket_lost");
+    EXPECT_NE(told, log.npos);
+    EXPECT_EQ(log.find("event=tlsrpt_socket_lost", told + 1), log.npos);
+  }
+}
+
 TEST_F(TlsrptReceiverTest, TwoSocketsAreServed) {
   std::vector<DatagramSocket> sockets;
   for (const char* name : {"a.sock", "b.sock"}) {
@@ -282,7 +372,7 @@ TEST_F(TlsrptReceiverTest, TwoSocketsAreServed) {
     path = folder / name;
     for (int i = 0; i < 100; ++i) Send(FailureOf("example.com"));
   }
-  EXPECT_EQ(Finish().size(), 200u);
+  EXPECT_EQ(Sessions(Finish()), 200u);
 }
 
 }  // namespace
