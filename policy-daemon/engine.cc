@@ -11,7 +11,8 @@ StsSettings StsSettingsOf(const Options& options) {
   return {.port = options.sts.port,
           .fetch_timeout = options.sts.fetch_timeout,
           .max_fetches = options.sts.max_fetches,
-          .address_filter = options.sts.allow_private};
+          .address_filter = options.sts.allow_private,
+          .proxy = ProxyName::Parse(options.sts.proxy)};
 }
 
 PolicyService::Settings ServiceSettingsOf(const Options& options) {
@@ -74,7 +75,9 @@ Engine::Engine(boost::asio::io_context& loop,
       https(loop, configuration.trust),
       store(loop.get_executor(), *clock, std::move(outside.file), *metrics),
       findings({loop.get_executor(), *clock, *resolver, *metrics}),
-      fetcher({loop.get_executor(), *clock, *resolver, https, store, *metrics},
+      outage(*clock, findings, *metrics),
+      fetcher({loop.get_executor(), *clock, *resolver, https, store, outage,
+               *metrics},
               StsSettingsOf(configuration.options)),
       refresher(
           {loop.get_executor(), *clock, *resolver, store, fetcher, *metrics}),
@@ -83,7 +86,7 @@ Engine::Engine(boost::asio::io_context& loop,
       service({{loop.get_executor(), *clock, dane, sts},
                *resolver,
                fetcher,
-               findings,
+               outage,
                *metrics},
               ServiceSettingsOf(configuration.options)) {
   fetcher.OnChange([this](const std::string& domain) { service.Drop(domain); });

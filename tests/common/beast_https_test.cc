@@ -269,5 +269,67 @@ TEST_F(BeastHttpsTest, AnAddressThatNoRouteLeadsToIsOurTrouble) {
   EXPECT_EQ(response.failure, HttpsFailure::kLocal) << response.detail;
 }
 
+// --- A proxy.
+
+class ProxyTest : public BeastHttpsTest {
+ protected:
+  ProxyTest() {
+    server.Answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+  }
+  HttpsRequest GetThroughProxy(const std::string& host = kHost) {
+    HttpsRequest request = Get(443, host);
+    // Nobody is there: the proxy knows the way.
+    request.address = IpAddress::Parse("255.255.255.255").value();
+    request.proxy =
+        HttpsProxy{{IpAddress::Parse("127.0.0.1").value()}, proxy.port()};
+    return request;
+  }
+  ConnectProxy proxy{server.port()};
+};
+
+TEST_F(ProxyTest, IsAskedToConnectByName) {
+  const HttpsResponse response = Ask(GetThroughProxy());
+  EXPECT_EQ(response.failure, HttpsFailure::kNone) << response.detail;
+  EXPECT_EQ(response.body, "hi");
+  EXPECT_EQ(proxy.requests(), std::vector<std::string>{
+                                  "CONNECT mta-sts.example.com:443 HTTP/1.1\r\n"
+                                  "Host: mta-sts.example.com:443\r\n\r\n"});
+}
+
+TEST_F(ProxyTest, TheCertificateIsLookedAtAllTheSame) {
+  EXPECT_EQ(Ask(GetThroughProxy("mta-sts.example.org")).failure,
+            HttpsFailure::kCertificate);
+}
+
+TEST_F(ProxyTest, WhatItRefusesIsOurTrouble) {
+  for (const char* head :
+       {"HTTP/1.1 403 Forbidden\r\n\r\n", "HTTP/1.1 407\r\n\r\n",
+        "HTTP/1.1 500 x\r\n\r\n", "what\r\n\r\n", ""}) {
+    proxy.Answer(head);
+    const HttpsResponse response = Ask(GetThroughProxy());
+    EXPECT_EQ(response.failure, HttpsFailure::kLocal) << head;
+    EXPECT_EQ(response.status, 0) << "it is not the host's";
+  }
+}
+
+// RFC 9110 section 15.6: as far as it knows, it is the host.
+TEST_F(ProxyTest, AHostThatItDoesNotReachIsOutOfReach) {
+  for (const char* status : {"502", "503", "504"}) {
+    proxy.Answer("HTTP/1.1 " + std::string(status) + " x\r\n\r\n");
+    EXPECT_EQ(Ask(GetThroughProxy()).failure, HttpsFailure::kConnect);
+  }
+}
+
+TEST_F(ProxyTest, IsOurTroubleWhereItIsDead) {
+  HttpsRequest request = GetThroughProxy();
+  {
+    const ConnectProxy gone(server.port());
+    request.proxy->port = gone.port();
+  }
+  EXPECT_EQ(Ask(request).failure, HttpsFailure::kLocal);
+  request.proxy->addresses.clear();
+  EXPECT_EQ(Ask(request).failure, HttpsFailure::kLocal) << "not found";
+}
+
 }  // namespace
 }  // namespace postern

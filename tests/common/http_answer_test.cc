@@ -78,12 +78,11 @@ TEST(HttpAnswer, OddHeaderLinesDoNoHarm) {
         "Content-Length : 2\r\n", "content-LENGTH:2\r\n",
         "Content-Length: 2\r\nContent-Length: 2\r\n",
         "Content-Length: 2, 2\r\n"})
-    ExpectTaken(
-        std::string("HTTP/1.1 200 OK\r\n") + header +
-            (std::string(header).find("ength") == std::string::npos
-                 ? "Content-Length: 2\r\n\r\nhi"
-                 : "\r\nhi"),
-        200, "hi");
+    ExpectTaken(std::string("HTTP/1.1 200 OK\r\n") + header +
+                    (std::string(header).find("ength") == std::string::npos
+                         ? "Content-Length: 2\r\n\r\nhi"
+                         : "\r\nhi"),
+                200, "hi");
 }
 
 TEST(HttpAnswer, AHeaderMayBeFolded) {
@@ -116,12 +115,11 @@ TEST(HttpAnswer, ChunksAreJoined) {
         "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
         "Transfer-Encoding: chunked\r\nContent-Length: 99999\r\n",
         "Transfer-Encoding: chunked\r\nContent-Length: none\r\n"})
-    for (const char* end :
-         {"0\r\n\r\n", "000\r\n\r\n", "0\n\n", "0 \r\nX: trailer\r\n\r\n",
-          "0\r\n"})
-      ExpectTaken("HTTP/1.1 200 OK\r\n" + std::string(header) + "\r\n" +
-                      chunks + end,
-                  200, "abcde");
+    for (const char* end : {"0\r\n\r\n", "000\r\n\r\n", "0\n\n",
+                            "0 \r\nX: trailer\r\n\r\n", "0\r\n"})
+      ExpectTaken(
+          "HTTP/1.1 200 OK\r\n" + std::string(header) + "\r\n" + chunks + end,
+          200, "abcde");
 }
 
 TEST(HttpAnswer, ManySmallChunksAreOne) {
@@ -169,8 +167,7 @@ TEST(HttpAnswer, ABodyWithoutAPlainEndIsNone) {
         "Transfer-Encoding: chunked\r\n\r\n2 3\r\nhi\r\n0\r\n\r\n",
         "Transfer-Encoding: chunked\r\n\r\n\r\nhi\r\n0\r\n\r\n",
         "Transfer-Encoding: chunked\r\n\r\n2\r\nhi!\r\n0\r\n\r\n"})
-    ExpectState("HTTP/1.1 200 OK\r\n" + std::string(rest), State::kBroken,
-                200);
+    ExpectState("HTTP/1.1 200 OK\r\n" + std::string(rest), State::kBroken, 200);
 }
 
 TEST(HttpAnswer, NothingIsWithoutBound) {
