@@ -14,6 +14,8 @@
 #include <gtest/gtest.h>
 #include <openssl/ssl.h>
 
+#include "common/https_proxy.h"
+
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tls_server.h"
 
@@ -269,7 +271,38 @@ TEST_F(BeastHttpsTest, AnAddressThatNoRouteLeadsToIsOurTrouble) {
   EXPECT_EQ(response.failure, HttpsFailure::kLocal) << response.detail;
 }
 
+// A host that drips has always a byte for us: to cancel what is pending would
+// not end it.
+TEST_F(BeastHttpsTest, ACancelledRequestEndsHoweverMuchComes) {
+  server.Answer("HTTP/1.1 200 OK\r\n\r\n" + std::string(4 << 20, 'x'));
+  HttpsRequest request = Get();
+  request.max_body = 64 << 20;
+  request.cancel = std::make_shared<HttpsCancel>();
+  std::function<void(int)> cancel_after = [&](int rounds) {
+    if (rounds == 0) return request.cancel->Cancel();
+    asio::post(loop, [&, rounds] { cancel_after(rounds - 1); });
+  };
+  while (!request.cancel->cancelled) {
+    cancel_after(20);
+    const HttpsResponse response = Ask(request);
+    EXPECT_NE(response.failure, HttpsFailure::kNone);
+    EXPECT_LT(response.body.size(), size_t{4 << 20});
+  }
+}
+
 // --- A proxy.
+
+TEST(ProxyName, IsAHostAndAPort) {
+  for (const char* good :
+       {"proxy.example.net:3128", "192.0.2.1:3128", "[2001:db8::1]:3128",
+        "localhost:8080", "Proxy.Example.Net:1"})
+    EXPECT_TRUE(ProxyName::Parse(good)) << good;
+  for (const char* bad :
+       {"", "proxy.example.net", "proxy:", "proxy:0", "proxy:65536",
+        "proxy:http", ":3128", "2001:db8::1:3128", "[192.0.2.1]:3128",
+        "http://proxy:3128", "u:p@proxy:3128", "pro xy:1", "a:b:1"})
+    EXPECT_FALSE(ProxyName::Parse(bad)) << bad;
+}
 
 class ProxyTest : public BeastHttpsTest {
  protected:
