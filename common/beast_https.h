@@ -1,11 +1,12 @@
-// The real HttpsClient: Boost.Beast over Asio's TLS.
+// The real HttpsClient: Asio's TLS over Boost.Beast's socket with a deadline;
+// answers are read by http_answer.
 //
 // It enforces what MTA-STS asks of the transport (RFC 8461 sections 3.3, 7),
 // which is good for reports, too:
 // TLS >= 1.2, SNI, a WebPKI chain to a trusted root, the host as a DNS-ID
 // (never the common name, wildcards only as a whole label), no redirects, the
-// body's bound, the deadline. Boost.Beast is dear to compile: it stands in
-// this module's .cc alone.
+// body's bound, the deadline. Through a proxy, too, all of this is between us
+// and the host.
 #pragma once
 
 #include <memory>

@@ -1,13 +1,35 @@
 #include "common/host_addresses.h"
 
+#include <algorithm>
+
 namespace postern {
 namespace {
 
 // How long the slower of A and AAAA is waited for when the other is there.
 constexpr Seconds kLateFamily{1};
 constexpr size_t kMaxAddresses = 16;
+constexpr size_t kMaxListed = 4;
+
+// One of each in turn.
+std::vector<IpAddress> Alternated(const std::vector<IpAddress>& first,
+                                  const std::vector<IpAddress>& second) {
+  std::vector<IpAddress> both;
+  for (size_t i = 0; i < std::max(first.size(), second.size()); ++i) {
+    if (i < first.size()) both.push_back(first[i]);
+    if (i < second.size()) both.push_back(second[i]);
+  }
+  return both;
+}
 
 }  // namespace
+
+std::string ListOf(const std::vector<IpAddress>& addresses) {
+  std::string list;
+  for (size_t i = 0; i < addresses.size() && i < kMaxListed; ++i)
+    list += (i > 0 ? ", " : "") + addresses[i].ToString();
+  if (addresses.size() > kMaxListed) list += ", ...";
+  return list;
+}
 
 Awaitable<HostAddresses> AddressesOf(boost::asio::any_io_executor executor,
                                      Clock& clock, Resolver& resolver,
@@ -18,25 +40,31 @@ Awaitable<HostAddresses> AddressesOf(boost::asio::any_io_executor executor,
   co_await queries->both.WaitUntil(clock.Now() + kLateFamily);
   HostAddresses found;
   std::string failure;
+  std::vector<IpAddress> v4, v6;
   for (const auto* family : {&queries->v4, &queries->v6}) {
     if (!*family) continue;
     const DnsAnswer& answer = **family;
     if (answer.failed()) failure = answer.failure;
-    found.usable.insert(found.usable.end(), answer.addresses.begin(),
-                        answer.addresses.end());
+    for (const IpAddress& address : answer.addresses) {
+      if (!filter.Allows(address))
+        found.not_global.push_back(address);
+      else
+        (address.v6 ? v6 : v4).push_back(address);
+    }
   }
-  if (found.usable.empty()) {
-    found.problem = failure.empty()
-                        ? host + " has no address"
-                        : "address lookup of " + host + ": " + failure;
-    co_return found;
-  }
-  std::erase_if(found.usable, [&filter](const IpAddress& address) {
-    return !filter.Allows(address);
-  });
-  found.refused = found.usable.empty();
-  if (found.refused) found.problem = host + " has only non-global addresses";
+  found.usable = Alternated(v4, v6);
   if (found.usable.size() > kMaxAddresses) found.usable.resize(kMaxAddresses);
+  if (found.not_global.size() > kMaxAddresses)
+    found.not_global.resize(kMaxAddresses);
+  if (!found.usable.empty()) co_return found;
+  found.refused = !found.not_global.empty();
+  found.lookup_failed = !found.refused && !failure.empty();
+  if (found.refused)
+    found.problem = host + " has only non-global addresses";
+  else if (found.lookup_failed)
+    found.problem = "address lookup of " + host + ": " + failure;
+  else
+    found.problem = host + " has no address";
   co_return found;
 }
 

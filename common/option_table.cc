@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 
+#include "common/https_proxy.h"
 #include "common/text.h"
 
 namespace postern {
@@ -262,7 +263,7 @@ const std::vector<OptionSpec>& Specs() {
        false,
        [](Options& o, const std::string& text) {
          o.sts.proxy = text;
-         return !text.empty();
+         return ProxyName::Parse(text).has_value();
        }},
       {"milter.listen", "", "unix:PATH or inet:ADDRESS:PORT",
        "a milter that looks destinations up when a recipient is accepted\n"

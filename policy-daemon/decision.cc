@@ -155,6 +155,7 @@ Seconds AnswerTtl(const Facts& facts, const Decision& decision) {
   switch (facts.sts.fetch) {
     case StsFetch::kPending:  // ends soon, and may change the answer
     case StsFetch::kCrowded:
+    case StsFetch::kOurs:
       return std::min(ttl, kFailureTtl);
     case StsFetch::kFailed:
     case StsFetch::kSkipped:

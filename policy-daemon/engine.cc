@@ -12,7 +12,8 @@ StsSettings StsSettingsOf(const Options& options) {
   return {.port = options.sts.port,
           .fetch_timeout = options.sts.fetch_timeout,
           .max_fetches = options.sts.max_fetches,
-          .address_filter = options.sts.allow_private};
+          .address_filter = options.sts.allow_private,
+          .proxy = ProxyName::Parse(options.sts.proxy)};
 }
 
 PolicyService::Settings ServiceSettingsOf(const Options& options) {
@@ -78,7 +79,9 @@ Engine::Engine(boost::asio::io_context& loop,
                 [](const std::string& domain) {
                   return std::string(RegistrableDomain(domain));
                 }}),
-      fetcher({loop.get_executor(), *clock, *resolver, https, store, *metrics},
+      outage(*clock, findings, *metrics),
+      fetcher({loop.get_executor(), *clock, *resolver, https, store, outage,
+               *metrics},
               StsSettingsOf(configuration.options)),
       refresher(
           {loop.get_executor(), *clock, *resolver, store, fetcher, *metrics}),
@@ -87,7 +90,7 @@ Engine::Engine(boost::asio::io_context& loop,
       service({{loop.get_executor(), *clock, dane, sts},
                *resolver,
                fetcher,
-               findings,
+               outage,
                *metrics},
               ServiceSettingsOf(configuration.options)) {
   fetcher.OnChange([this](const std::string& domain) { service.Drop(domain); });

@@ -15,6 +15,7 @@
 #include "policy-daemon/dane_lookup.h"
 #include "policy-daemon/durable_store.h"
 #include "policy-daemon/finding_reporter.h"
+#include "policy-daemon/outage_watch.h"
 #include "policy-daemon/policy_fetcher.h"
 #include "policy-daemon/policy_service.h"
 #include "policy-daemon/refresher.h"
@@ -45,6 +46,7 @@ class Engine {
   BeastHttps https;
   DurableStore store;
   FindingReporter findings;
+  OutageWatch outage;
   // Facts are gathered, kept fresh, decided, and answered.
   PolicyFetcher fetcher;
   Refresher refresher;

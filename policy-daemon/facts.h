@@ -72,6 +72,7 @@ enum class StsFetch {
   kFailed,
   kSkipped,  // failed before, less than 24 h ago: not waited for again
   kCrowded,  // too many fetches at once: none was made
+  kOurs,     // failed by trouble of ours: nothing is known of the domain
 };
 
 struct StsFacts {
@@ -82,7 +83,9 @@ struct StsFacts {
   std::string txt_reason;  // kInvalid, kFailed
   Seconds txt_ttl{0};
   StsFetch fetch = StsFetch::kNone;
-  std::string fetch_reason;
+  std::string fetch_reason;  // for our own people
+  std::string fetch_told;    // kFailed: for the domain's owner
+  bool unreached = false;    // kFailed: nobody could be connected to
   ResultType fetch_failure = ResultType::kStsPolicyFetchError;  // kFailed
   // The policy in force, of whatever mode; null without one. Shared by the
   // store and by every answer that is being built from it; never changed.

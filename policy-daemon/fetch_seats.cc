@@ -16,16 +16,13 @@ IpAddress ServerOf(IpAddress address) {
 
 FetchSeats::FetchSeats(boost::asio::any_io_executor executor, Clock& clock,
                        size_t max_fetches)
-    : clock_(clock),
+    : executor_(executor),
+      clock_(clock),
       max_fetches_(max_fetches),
-      by_address_(executor, clock, kPerAddress),
       all_(executor, clock, max_fetches),
-      background_by_address_(executor, clock, kBackgroundPerAddress),
       background_(executor, clock, background_places()) {}
 
-FetchSeats::Seat::~Seat() {
-  if (running_) seats_.running_.erase(*running_);
-}
+FetchSeats::Seat::~Seat() { seats_.Leave(*this); }
 
 size_t FetchSeats::background_places() const {
   return std::max<size_t>(max_fetches_ / kBackgroundShare, 1);
@@ -38,41 +35,124 @@ void FetchSeats::SetLimit(size_t max_fetches) {
 }
 
 Awaitable<std::unique_ptr<FetchSeats::Seat>> FetchSeats::Take(
-    IpAddress address, bool background, SteadyTime deadline) {
-  const IpAddress server = ServerOf(address);
-  std::unique_ptr<Seat> seat(new Seat(*this));
+    Wanted wanted, SteadyTime deadline) {
+  // First the address, then the place among all: whoever waits for a crowded
+  // server takes nobody's place.
+  const auto turn =
+      std::make_shared<Turn>(executor_, clock_, std::move(wanted));
+  const std::vector<IpAddress>& addresses = turn->wanted.addresses;
+  const bool background = turn->wanted.background;
+  for (const IpAddress& address : addresses)
+    if (Enter(*turn, address)) break;
+  if (!turn->address)
+    for (const IpAddress& address : addresses)
+      servers_[ServerOf(address)].waiting.push_back(turn);
+  while (!turn->address) {
+    const SteadyTime room_at = background ? deadline : MakeRoom(*turn);
+    co_await turn->come.WaitUntil(std::min(deadline, room_at));
+    if (!turn->address && clock_.Now() >= deadline) {
+      ForgetTurn(turn);
+      co_return nullptr;
+    }
+  }
+  std::unique_ptr<Seat> seat(new Seat(*this, turn->wanted, *turn->address));
   if (background) {
-    seat->background_address_.emplace(
-        co_await background_by_address_.Enter(server, deadline));
-    if (!*seat->background_address_) co_return nullptr;
     seat->background_.emplace(co_await background_.Enter(0, deadline));
     if (!*seat->background_) co_return nullptr;
   }
-  // First the address, then the place among all: whoever waits for a crowded
-  // server takes nobody's place.
-  seat->address_.emplace(co_await by_address_.Enter(server, deadline));
-  if (!*seat->address_) co_return nullptr;
   for (;;) {
-    const SteadyTime room_at = background ? deadline : MakeRoom();
+    const SteadyTime room_at = background ? deadline : MakeRoomAmongAll();
     seat->place_.emplace(co_await all_.Enter(0, std::min(deadline, room_at)));
     if (*seat->place_) break;
     if (clock_.Now() >= deadline) co_return nullptr;
   }
   seat->since_ = clock_.Now();
-  seat->running_ = running_.insert(running_.end(), seat.get());
+  seat->runs_ = true;
+  running_.push_back(seat.get());
+  servers_[ServerOf(seat->address_)].running.push_back(seat.get());
   co_return seat;
 }
 
-SteadyTime FetchSeats::MakeRoom() {
-  if (running_.size() < max_fetches_) return SteadyTime::max();
-  Seat& longest = *running_.front();
-  const SteadyTime room_at = longest.since_ + kPatience;
+bool FetchSeats::Enter(Turn& turn, const IpAddress& address) {
+  Server& server = servers_[ServerOf(address)];
+  const bool is_free =
+      server.inside < kPerAddress &&
+      server.Of(turn.wanted.parent) < kPerParent &&
+      (!turn.wanted.background || server.background < kBackgroundPerAddress);
+  if (!is_free) return false;
+  ++server.inside;
+  ++server.of_parent[turn.wanted.parent];
+  if (turn.wanted.background) ++server.background;
+  turn.address = address;
+  return true;
+}
+
+void FetchSeats::Leave(const Seat& seat) {
+  const auto found = servers_.find(ServerOf(seat.address_));
+  Server& server = found->second;
+  if (seat.runs_) {
+    std::erase(running_, &seat);
+    std::erase(server.running, &seat);
+  }
+  --server.inside;
+  if (seat.is_background_) --server.background;
+  const auto of_parent = server.of_parent.find(seat.parent_);
+  if (--of_parent->second == 0) server.of_parent.erase(of_parent);
+  // In the order in which they came, but for those whose parent, or background,
+  // has its share.
+  std::erase_if(server.waiting, [&](const std::shared_ptr<Turn>& turn) {
+    if (turn->address) return true;  // he is at another server
+    if (server.inside == kPerAddress) return false;
+    for (const IpAddress& address : turn->wanted.addresses)
+      if (ServerOf(address) == found->first && Enter(*turn, address)) {
+        turn->come.Set();
+        return true;
+      }
+    return false;
+  });
+  if (server.inside == 0 && server.waiting.empty()) servers_.erase(found);
+}
+
+void FetchSeats::ForgetTurn(const std::shared_ptr<Turn>& turn) {
+  for (const IpAddress& address : turn->wanted.addresses) {
+    const auto found = servers_.find(ServerOf(address));
+    if (found == servers_.end()) continue;
+    std::erase(found->second.waiting, turn);
+    if (found->second.inside == 0 && found->second.waiting.empty())
+      servers_.erase(found);
+  }
+}
+
+SteadyTime FetchSeats::MakeRoom(const Turn& turn) {
+  Seat* longest = nullptr;
+  for (const IpAddress& address : turn.wanted.addresses) {
+    Server& server = servers_[ServerOf(address)];
+    const bool parent_is_full = server.Of(turn.wanted.parent) >= kPerParent;
+    const auto found = std::find_if(
+        server.running.begin(), server.running.end(), [&](const Seat* seat) {
+          return !parent_is_full || seat->parent_ == turn.wanted.parent;
+        });
+    if (found != server.running.end() &&
+        (!longest || (*found)->since_ < longest->since_))
+      longest = *found;
+  }
+  return longest ? Displace(longest) : clock_.Now() + kPatience;
+}
+
+SteadyTime FetchSeats::MakeRoomAmongAll() {
+  return running_.size() < max_fetches_ ? clock_.Now() + kPatience
+                                        : Displace(running_.front());
+}
+
+SteadyTime FetchSeats::Displace(Seat* longest) {
+  const SteadyTime room_at = longest->since_ + kPatience;
   if (clock_.Now() < room_at) return room_at;
-  running_.pop_front();
-  longest.running_.reset();
-  longest.displaced_ = true;
-  if (longest.cancel_->call) longest.cancel_->call();
-  return SteadyTime::max();
+  std::erase(running_, longest);
+  std::erase(servers_[ServerOf(longest->address_)].running, longest);
+  longest->runs_ = false;
+  longest->displaced_ = true;
+  longest->cancel_->Cancel();
+  return clock_.Now() + kPatience;
 }
 
 }  // namespace postern

@@ -66,9 +66,9 @@ std::vector<Finding> FindingsOf(const Facts& facts, Answered answered) {
   std::vector<Finding> findings;
   if (facts.sts.fetch == StsFetch::kFailed) {
     Outcome outcome = StsOutcome(facts);
-    AddDetail(outcome, facts.sts.fetch_failure, "", facts.sts.fetch_reason,
+    AddDetail(outcome, facts.sts.fetch_failure, "", facts.sts.fetch_told,
               answered.temp_for_policy_file);
-    findings.push_back({std::move(outcome), std::nullopt});
+    findings.push_back({std::move(outcome), std::nullopt, facts.sts.unreached});
   }
   if (facts.mx.failed) {
     Outcome outcome = OutcomeOf(facts, PolicyType::kTlsa, facts.key.domain);

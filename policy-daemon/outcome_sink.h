@@ -17,6 +17,9 @@ struct Finding {
   Outcome outcome;
   // It is one only if the answer to this, which failed, is there and bogus.
   std::optional<DnsQuestion> if_bogus;
+  // It rests on a policy host that could not be connected to: that may be
+  // trouble of ours.
+  bool unreached = false;
 };
 
 class OutcomeSink {

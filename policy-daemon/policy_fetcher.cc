@@ -5,6 +5,8 @@
 #include "common/log.h"
 #include "common/text.h"
 
+#include "policy-daemon/fetch_reason.h"
+
 namespace postern {
 namespace {
 
@@ -21,7 +23,13 @@ constexpr Seconds kConnectTimeout{4};
 // How long a fetch waits for its turn, before its own time starts.
 constexpr Seconds kMaxTurn{60};
 constexpr size_t kMaxWaiting = 10000;
+// Of one registrable domain, running or waiting: nobody fills the room alone.
+constexpr size_t kMaxOfParent = 100;
 constexpr char kPolicyPath[] = "/.well-known/mta-sts.txt";
+
+std::string PolicyHostOf(const std::string& domain) {
+  return "mta-sts." + domain;
+}
 
 bool IsTextPlain(std::string_view content_type) {
   const auto type = content_type.substr(0, content_type.find(';'));
@@ -41,6 +49,9 @@ PolicyFetcher::PolicyFetcher(World world, StsSettings settings)
       failed_(world_.metrics.Counter("postern_sts_fetches_total",
                                      "MTA-STS policy fetches by result",
                                      {{"result", "failed"}})),
+      ours_(world_.metrics.Counter("postern_sts_fetches_total",
+                                   "MTA-STS policy fetches by result",
+                                   {{"result", "our-trouble"}})),
       fetching_(world_.metrics.Gauge("postern_sts_fetches_in_flight",
                                      "MTA-STS policy fetches in flight")),
       seconds_(world_.metrics.Latency("postern_step_seconds",
@@ -73,6 +84,10 @@ std::shared_ptr<PolicyFetch> PolicyFetcher::Start(FetchRequest request) {
                            ? seats_.background_places() + kMaxBackgroundWaiting
                            : settings_.max_fetches + kMaxWaiting;
   if (started >= bound) return nullptr;
+  size_t& of_parent =
+      of_parent_[std::string(RegistrableDomain(request.domain))];
+  if (of_parent >= kMaxOfParent) return nullptr;
+  ++of_parent;
   ++started;
   // Held here as well: the fetch may end before Spawn() returns.
   const auto flight =
@@ -90,7 +105,6 @@ Awaitable<void> PolicyFetcher::Run(FetchRequest request,
   flight->result = co_await Fetch(request);
   const FetchResult& result = flight->result;
   if (!result.stored) {
-    failed_.Increment();
     NoteFailure(request, *flight);
     co_return;
   }
@@ -107,6 +121,7 @@ Awaitable<void> PolicyFetcher::Run(FetchRequest request,
 
 PolicyFetcher::Landing::~Landing() {
   fetcher_.in_flight_.erase(domain_);
+  if (--fetcher_.of_parent_[parent_] == 0) fetcher_.of_parent_.erase(parent_);
   --(background_ ? fetcher_.in_background_ : fetcher_.in_foreground_);
   fetcher_.fetching_.Decrement();
   flight_->done.Set();
@@ -115,117 +130,196 @@ PolicyFetcher::Landing::~Landing() {
 void PolicyFetcher::NoteFailure(const FetchRequest& request,
                                 const PolicyFetch& flight) {
   const FetchResult& result = flight.result;
+  const bool through_us = result.crowded || result.ours;
+  (result.ours ? ours_ : failed_).Increment();
   uint64_t suppressed = 0;
   if (log_.Allow(world_.clock.Now(), &suppressed))
     Log(LogLevel::kWarn, "sts_fetch_failed",
         {{"domain", request.domain},
-         {"type", result.crowded ? "not-tried" : ResultTypeName(result.type)},
+         {"type", result.crowded ? "not-tried"
+                  : result.ours  ? "our-trouble"
+                                 : ResultTypeName(result.type)},
          {"reason", result.reason},
-         {"effect", request.previous ? "the remembered policy stays in force"
-                                     : "counts as without MTA-STS"},
+         {"effect", result.ours
+                        ? "nothing is held against the domain: see this "
+                          "machine's routes, firewall, descriptors, sts.proxy"
+                    : request.previous ? "the remembered policy stays in force"
+                                       : "counts as without MTA-STS"},
          {"suppressed", suppressed}});
-  // No request was made: nothing is known against the domain. But mail is not
-  // held for it a second time.
-  if (result.crowded && !HasHeld(request.domain)) return;
+  // Nothing is known against the domain. But mail is not held for it a second
+  // time.
+  if (through_us && !HasHeld(request.domain)) return;
   const WallTime now = world_.clock.WallNow();
   FailedFetch failure = request.failure.value_or(FailedFetch{});
   failure.id = request.id;
   if (!request.failure) failure.first_at = now;
   failure.last_at = now;
-  ++failure.tries;
+  if (!through_us) ++failure.tries;
   failure.reason = result.reason;
   world_.store.PutFailure(request.domain, std::move(failure));
 }
 
 Awaitable<FetchResult> PolicyFetcher::Fetch(const FetchRequest& request) {
-  const SteadyTime turn_deadline = world_.clock.Now() + kMaxTurn;
-  const std::string host = "mta-sts." + request.domain;
+  const std::string host = PolicyHostOf(request.domain);
   const HostAddresses addresses =
       co_await AddressesOf(world_.executor, world_.clock, world_.resolver, host,
                            settings_.address_filter);
-  if (addresses.refused) NoteRefused(host);
-  HttpsResponse response;
-  response.failure = HttpsFailure::kConnect;
-  response.detail = addresses.problem;
+  if (addresses.usable.empty()) {
+    if (addresses.refused) NoteRefused(host, addresses);
+    FetchResult failed;
+    failed.reason = addresses.problem;
+    failed.told = ToldOf(addresses, host);
+    co_return failed;
+  }
+  const auto response = co_await AskEach(request, addresses.usable);
+  if (!response) {
+    FetchResult crowded;
+    crowded.crowded = true;
+    crowded.reason = "too many policy fetches at once (sts.max_fetches)";
+    co_return crowded;
+  }
+  FetchResult result = Judge(*response, request);
+  NoteReach(request, *response, result);
+  // With NAT64 the address that leads there may be one of those.
+  if (result.ours && !addresses.not_global.empty())
+    NoteRefused(host, addresses);
+  co_return result;
+}
+
+Awaitable<std::optional<HttpsResponse>> PolicyFetcher::AskEach(
+    const FetchRequest& request, std::vector<IpAddress> addresses) {
+  std::optional<HttpsProxy> proxy;
+  if (settings_.proxy)
+    proxy = co_await FindProxy(world_.executor, world_.clock, world_.resolver,
+                               *settings_.proxy);
+  const SteadyTime turn_deadline = world_.clock.Now() + kMaxTurn;
+  std::optional<HttpsResponse> response;
   std::optional<SteadyTime> deadline;  // from the first request on
-  for (const IpAddress& address : addresses.usable) {
-    const bool last = &address == &addresses.usable.back();
-    const std::unique_ptr<FetchSeats::Seat> seat =
-        co_await seats_.Take(address, request.background, turn_deadline);
-    if (!seat) continue;  // another address may be free
+  while (!addresses.empty()) {
+    FetchSeats::Wanted wanted{addresses,
+                              std::string(RegistrableDomain(request.domain)),
+                              request.background};
+    const std::unique_ptr<FetchSeats::Seat> seat = co_await seats_.Take(
+        std::move(wanted),
+        deadline ? std::min(turn_deadline, *deadline) : turn_deadline);
+    if (!seat) break;
+    const IpAddress address = seat->address();
+    std::erase(addresses, address);
+    if (proxy) addresses.clear();  // it resolves the name itself
     const SteadyTime now = world_.clock.Now();
     if (!deadline)
       deadline = now + (request.background ? std::min(settings_.fetch_timeout,
                                                       kBackgroundTimeout)
                                            : settings_.fetch_timeout);
     HttpsRequest get;
-    get.host = host;
+    get.host = PolicyHostOf(request.domain);
     get.address = address;
+    get.proxy = proxy;
     get.port = settings_.port;
     get.path = kPolicyPath;
     get.max_body = kMaxPolicyBytes;
     get.deadline = *deadline;
-    get.connect_deadline =
-        last ? *deadline : std::min(*deadline, now + kConnectTimeout);
+    get.connect_deadline = addresses.empty()
+                               ? *deadline
+                               : std::min(*deadline, now + kConnectTimeout);
     get.cancel = seat->cancel();
-    response = co_await world_.https.Ask(std::move(get));
+    HttpsResponse answer = co_await world_.https.Ask(std::move(get));
     const std::chrono::duration<double> taken = world_.clock.Now() - now;
     seconds_.Observe(taken.count());
     // An answer, be it too large, will not be better elsewhere.
-    if (response.failure == HttpsFailure::kNone ||
-        response.failure == HttpsFailure::kTooLarge)
-      break;
+    if (answer.failure == HttpsFailure::kNone ||
+        answer.failure == HttpsFailure::kTooLarge)
+      co_return answer;
     if (seat->displaced()) {
-      response.failure = HttpsFailure::kTimeout;
-      response.detail = "slow, while others waited for its place";
+      answer.failure = HttpsFailure::kTimeout;
+      answer.detail = "slow, while others waited for its place";
     }
-    response.detail = address.ToString() + ": " + response.detail;
-    if (seat->displaced()) break;
-    if (world_.clock.Now() >= *deadline) break;
+    answer.detail = address.ToString() + ": " + answer.detail;
+    // An address that nobody here can reach tells less than any other.
+    if (!response || answer.failure != HttpsFailure::kLocal)
+      response = std::move(answer);
+    if (seat->displaced() || world_.clock.Now() >= *deadline) break;
   }
-  if (!deadline && !addresses.usable.empty()) {
-    FetchResult crowded;
-    crowded.crowded = true;
-    crowded.reason = "too many policy fetches at once (sts.max_fetches)";
-    co_return crowded;
-  }
-  co_return Judge(response, request);
+  co_return response;
 }
 
-void PolicyFetcher::NoteRefused(const std::string& host) {
+void PolicyFetcher::NoteRefused(const std::string& host,
+                                const HostAddresses& addresses) {
   uint64_t suppressed = 0;
-  if (log_.Allow(world_.clock.Now(), &suppressed))
+  if (refused_log_.Allow(world_.clock.Now(), &suppressed))
     Log(LogLevel::kWarn, "sts_addresses_refused",
         {{"host", host},
+         {"addresses", ListOf(addresses.not_global)},
          {"suppressed", suppressed},
-         {"advice", "if they are yours, sts.allow_private lets them in"}});
+         {"advice",
+          "they are not global; if they are yours, or of your NAT64, "
+          "sts.allow_private lets them in"}});
+}
+
+void PolicyFetcher::NoteReach(const FetchRequest& request,
+                              const HttpsResponse& response,
+                              FetchResult& result) {
+  switch (response.failure) {
+    case HttpsFailure::kLocal:
+      result.ours = true;
+      break;
+    case HttpsFailure::kRefused:
+    case HttpsFailure::kConnect:
+    case HttpsFailure::kTls:
+      world_.outage.NoteUnreached(
+          std::string(RegistrableDomain(request.domain)),
+          !request.failure || request.failure->tries == 0);
+      result.unreached = true;
+      result.ours = world_.outage.outage();
+      break;
+    case HttpsFailure::kNone:
+    case HttpsFailure::kCertificate:
+    case HttpsFailure::kProtocol:
+    case HttpsFailure::kTooLarge:
+    case HttpsFailure::kTimeout:
+      world_.outage.NoteReached();
+  }
 }
 
 FetchResult PolicyFetcher::Judge(const HttpsResponse& response,
                                  const FetchRequest& request) {
-  const auto fail = [](ResultType type, std::string reason) {
-    return FetchResult{{}, std::move(reason), type};
+  const auto fail = [](ResultType type, std::string reason, std::string told) {
+    FetchResult failed;
+    failed.type = type;
+    failed.reason = std::move(reason);
+    failed.told = std::move(told);
+    return failed;
+  };
+  // What is wrong with an answer is the domain's own.
+  const auto refuse = [&fail](ResultType type, std::string reason) {
+    return fail(type, reason, reason);
   };
   constexpr auto kFetchError = ResultType::kStsPolicyFetchError;
-  if (response.failure == HttpsFailure::kCertificate)
-    return fail(ResultType::kStsWebpkiInvalid, response.detail);
   if (response.failure != HttpsFailure::kNone)
-    return fail(kFetchError, response.detail);
+    return fail(response.failure == HttpsFailure::kCertificate
+                    ? ResultType::kStsWebpkiInvalid
+                    : kFetchError,
+                response.detail,
+                ToldOf(response, PolicyHostOf(request.domain)));
   // RFC 8461 section 3.3: only 200 is valid, redirects are not followed.
   if (response.status != 200)
-    return fail(kFetchError, "HTTP status " + std::to_string(response.status));
+    return refuse(kFetchError,
+                  "HTTP status " + std::to_string(response.status));
   if (!IsTextPlain(response.content_type))
-    return fail(kFetchError, "the media type is '" +
-                                 Printable(response.content_type, 60) +
-                                 "' instead of text/plain");
+    return refuse(kFetchError, "the media type is '" +
+                                   Printable(response.content_type, 60) +
+                                   "' instead of text/plain");
   if (!response.content_encoding.empty() &&
       ToLowerAscii(response.content_encoding) != "identity")
-    return fail(kFetchError, "the answer is encoded, which we did not ask for");
+    return refuse(kFetchError,
+                  "the answer is encoded, which we did not ask for");
   auto policy = ParseStsPolicy(response.body);
   if (!policy)
-    return fail(ResultType::kStsPolicyInvalid,
-                "invalid policy: " + policy.error().message);
-  return FetchResult{MakeStored(std::move(*policy), request), "", {}};
+    return refuse(ResultType::kStsPolicyInvalid,
+                  "invalid policy: " + policy.error().message);
+  FetchResult fetched;
+  fetched.stored = MakeStored(std::move(*policy), request);
+  return fetched;
 }
 
 StoredPolicy PolicyFetcher::MakeStored(StsPolicy policy,

@@ -15,10 +15,13 @@
 #include "common/event.h"
 #include "common/host_addresses.h"
 #include "common/https.h"
+#include "common/https_proxy.h"
 #include "common/metrics.h"
+#include "common/public_suffix.h"
 
 #include "policy-daemon/fetch_seats.h"
 #include "policy-daemon/held_mail.h"
+#include "policy-daemon/outage_watch.h"
 #include "policy-daemon/outcome_sink.h"
 #include "policy-daemon/policy_store.h"
 
@@ -29,6 +32,7 @@ struct StsSettings {
   Seconds fetch_timeout{60};
   size_t max_fetches = 1000;
   AddressFilter address_filter;
+  std::optional<ProxyName> proxy;
 };
 
 struct FetchRequest {
@@ -44,9 +48,14 @@ struct FetchRequest {
 
 struct FetchResult {
   std::optional<StoredPolicy> stored;  // empty: it failed
-  std::string reason;                  // why it failed
+  std::string reason;                  // why it failed, for our own people
   ResultType type = ResultType::kStsPolicyFetchError;
-  bool crowded = false;  // no request was made: not the domain's fault
+  std::string told;        // the same, as the domain's owner may read it
+  bool unreached = false;  // nobody could be connected to
+  // Not the domain's fault: no request was made, or our own trouble was in
+  // the way.
+  bool crowded = false;
+  bool ours = false;
 };
 
 // One in flight: owned by the fetch and by everyone who waits for it.
@@ -66,6 +75,7 @@ class PolicyFetcher {
     Resolver& resolver;
     HttpsClient& https;
     PolicyStore& store;
+    OutageWatch& outage;
     Metrics& metrics;
   };
   PolicyFetcher(World world, StsSettings settings);
@@ -75,7 +85,8 @@ class PolicyFetcher {
     on_change_ = std::move(call);
   }
 
-  // Joins the domain's fetch, or starts it. Null: too many wait already.
+  // Joins the domain's fetch, or starts it. Null: too many wait already, in
+  // all or of the registrable domain.
   std::shared_ptr<PolicyFetch> Start(FetchRequest request);
 
   // No fetch takes longer; it keeps its own deadlines.
@@ -100,6 +111,7 @@ class PolicyFetcher {
             std::shared_ptr<PolicyFetch> flight)
         : fetcher_(fetcher),
           domain_(request.domain),
+          parent_(RegistrableDomain(domain_)),
           background_(request.background),
           flight_(std::move(flight)) {}
     Landing(const Landing&) = delete;
@@ -109,6 +121,7 @@ class PolicyFetcher {
    private:
     PolicyFetcher& fetcher_;
     std::string domain_;
+    std::string parent_;
     bool background_;
     std::shared_ptr<PolicyFetch> flight_;
   };
@@ -117,7 +130,13 @@ class PolicyFetcher {
                       std::shared_ptr<PolicyFetch> flight);
   // `request` belongs to the caller's frame, which waits for it.
   Awaitable<FetchResult> Fetch(const FetchRequest& request);
-  void NoteRefused(const std::string& host);
+  // Asks one of `addresses` after the other; nothing: no turn came.
+  Awaitable<std::optional<HttpsResponse>> AskEach(
+      const FetchRequest& request, std::vector<IpAddress> addresses);
+  void NoteRefused(const std::string& host, const HostAddresses& addresses);
+  // Was anybody reached? If not, was that us?
+  void NoteReach(const FetchRequest& request, const HttpsResponse& response,
+                 FetchResult& result);
   FetchResult Judge(const HttpsResponse& response, const FetchRequest& request);
   StoredPolicy MakeStored(StsPolicy policy, const FetchRequest& request);
   void NoteFailure(const FetchRequest& request, const PolicyFetch& flight);
@@ -128,13 +147,15 @@ class PolicyFetcher {
   std::mt19937_64 random_;
   boost::unordered_flat_map<std::string, std::shared_ptr<PolicyFetch>>
       in_flight_;
+  boost::unordered_flat_map<std::string, size_t> of_parent_;  // in flight
   size_t in_foreground_ = 0;
   size_t in_background_ = 0;
   FetchSeats seats_;
   HeldMail held_;
-  LogLimiter log_;
+  LogLimiter log_, refused_log_;
   prometheus::Counter& fetched_;
   prometheus::Counter& failed_;
+  prometheus::Counter& ours_;
   prometheus::Gauge& fetching_;
   prometheus::Histogram& seconds_;
 };

@@ -40,7 +40,9 @@ struct FailedFetch {
   std::string id;
   WallTime first_at{};  // when this id's fetch failed first
   WallTime last_at{};   // when it was tried last
-  int tries = 0;        // since the last success
+  // Since the last success. 0: none that tells anything of the domain, as our
+  // own trouble was in the way.
+  int tries = 0;
   std::string reason;
 };
 

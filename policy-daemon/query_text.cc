@@ -78,6 +78,8 @@ const char* FetchName(StsFetch fetch) {
       return "skipped";
     case StsFetch::kCrowded:
       return "crowded";
+    case StsFetch::kOurs:
+      return "ours";
   }
   return "";
 }
@@ -191,6 +193,9 @@ std::string FetchText(const StsFacts& sts, const std::string& domain) {
              Printable(sts.fetch_reason);
     case StsFetch::kCrowded:
       return "not tried: " + Printable(sts.fetch_reason);
+    case StsFetch::kOurs:
+      return "failed by trouble of this machine's: " +
+             Printable(sts.fetch_reason);
   }
   return "";
 }

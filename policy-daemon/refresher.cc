@@ -118,7 +118,7 @@ Awaitable<void> Refresher::Refresh(std::string domain) {
     co_return;
   }
   failed_.Increment();
-  const bool tried = flight && !flight->result.crowded;
+  const bool tried = flight && !flight->result.crowded && !flight->result.ours;
   world_.store.Schedule(
       domain, policy.fetched_at,
       world_.clock.WallNow() + RetryAfter(tried ? tries + 1 : 1));

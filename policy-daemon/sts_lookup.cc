@@ -11,6 +11,9 @@ namespace {
 
 // RFC 8461 section 3.3: at most one try in five minutes per id.
 constexpr Seconds kRefetchInterval{300};
+// After a try that came to nothing through us, of which the domain's server may
+// know nothing.
+constexpr Seconds kOurRefetchInterval{30};
 constexpr Seconds kMinRecheck{300};
 constexpr Seconds kMaxRecheck{3600};
 // To note each use would cost a write an answer.
@@ -76,15 +79,18 @@ Awaitable<void> StsLookup::Run(std::string domain, Publish publish) {
   const bool failed = memory.failure && memory.failure->id == facts.id;
   const bool failed_lately =
       failed && now - memory.failure->first_at < kFailureMemory;
+  const bool through_us = failed && memory.failure->tries == 0;
   const bool allowed =
-      !failed || now - memory.failure->last_at >= kRefetchInterval;
+      !failed || now - memory.failure->last_at >=
+                     (through_us ? kOurRefetchInterval : kRefetchInterval);
   if (failed) facts.fetch_reason = memory.failure->reason;
   if (failed_lately) request.failure = memory.failure;
   const std::shared_ptr<PolicyFetch> flight =
       allowed ? world_.fetcher.Start(std::move(request)) : nullptr;
-  facts.fetch = flight    ? StsFetch::kPending
-                : allowed ? StsFetch::kCrowded
-                          : StsFetch::kSkipped;
+  facts.fetch = flight       ? StsFetch::kPending
+                : allowed    ? StsFetch::kCrowded
+                : through_us ? StsFetch::kOurs
+                             : StsFetch::kSkipped;
   if (in_force || failed_lately || !flight || world_.fetcher.HasHeld(domain)) {
     // The answer does not wait; a fetch goes on in the background.
     if (!in_force) facts.state = StsState::kOther;
@@ -102,8 +108,12 @@ Awaitable<void> StsLookup::Run(std::string domain, Publish publish) {
   } else {
     // RFC 8461 section 3.3: as if the domain had no policy.
     facts.state = StsState::kOther;
-    facts.fetch = result.crowded ? StsFetch::kCrowded : StsFetch::kFailed;
+    facts.fetch = result.crowded ? StsFetch::kCrowded
+                  : result.ours  ? StsFetch::kOurs
+                                 : StsFetch::kFailed;
     facts.fetch_reason = result.reason;
+    facts.fetch_told = result.told;
+    facts.unreached = result.unreached;
     facts.fetch_failure = result.type;
   }
   publish(facts);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/host_addresses.h"
+#include "common/https_proxy.h"
 #include "common/text.h"
 
 #include "report-sender/dkim.h"
@@ -20,8 +21,9 @@ constexpr Seconds kPostTimeout{60};
 constexpr size_t kMaxAnswer = 64 * 1024;
 constexpr size_t kMaxReason = 300;
 constexpr uint64_t kMaxRetryAfter = 7 * 86400;
-// Of a host's, each for kConnectTimeout: a place is not held for longer.
-constexpr size_t kMaxAddresses = 3;
+// Of a host's addresses, each for kConnectTimeout: a place is not held for
+// longer.
+constexpr size_t kMaxTries = 3;
 
 Handover Refused(const std::string& reason) {
   return {.reason = Printable(reason, kMaxReason)};
@@ -103,14 +105,18 @@ Awaitable<Handover> RealTransport::Post(Parcel parcel,
     co_return Refused(addresses.problem +
                       " (report.allow_private lets them in)");
   if (addresses.usable.empty()) co_return Refused(addresses.problem);
+  std::optional<HttpsProxy> proxy;
+  if (const auto name = ProxyName::Parse(configuration->options.sts.proxy))
+    proxy = co_await FindProxy(world_.executor, world_.clock, world_.resolver,
+                               *name);
   const SteadyTime deadline = world_.clock.Now() + kPostTimeout;
   HttpsResponse response;
-  const size_t tries = std::min(addresses.usable.size(), kMaxAddresses);
-  for (size_t i = 0; i < tries; ++i) {
-    const IpAddress& address = addresses.usable[i];
+  size_t tries = 0;
+  for (const IpAddress& address : addresses.usable) {
     HttpsRequest post;
     post.host = url.host;
     post.address = address;
+    post.proxy = proxy;
     post.port = url.port;
     post.path = url.target;
     // RFC 8460 section 5.4: the report itself, compressed.
@@ -119,15 +125,30 @@ Awaitable<Handover> RealTransport::Post(Parcel parcel,
     post.deadline = deadline;
     post.connect_deadline =
         std::min(deadline, world_.clock.Now() + kConnectTimeout);
-    response = co_await world_.https.Ask(std::move(post));
-    if (response.failure != HttpsFailure::kNone)
-      response.detail = address.ToString() + ": " + response.detail;
+    HttpsResponse answer = co_await world_.https.Ask(std::move(post));
+    if (answer.failure != HttpsFailure::kNone)
+      answer.detail = address.ToString() + ": " + answer.detail;
+    if (proxy) {  // it resolves the name itself
+      response = std::move(answer);
+      break;
+    }
+    // An address that nobody here can reach costs no try: where there is no
+    // IPv4, all of IPv4's must not use up those of the others.
+    if (answer.failure == HttpsFailure::kLocal) {
+      if (tries == 0) response = std::move(answer);
+      continue;
+    }
+    response = std::move(answer);
     // Another address is tried only where this one was not reached: what was
     // sent may have arrived.
     if (response.status != 0 || response.failure == HttpsFailure::kProtocol ||
-        world_.clock.Now() >= deadline)
+        response.failure == HttpsFailure::kTimeout ||
+        world_.clock.Now() >= deadline || ++tries == kMaxTries)
       break;
   }
+  if (response.failure == HttpsFailure::kLocal && !addresses.not_global.empty())
+    response.detail += "; not tried: " + ListOf(addresses.not_global) +
+                       " (report.allow_private lets them in)";
   co_return JudgePost(response);
 }
 

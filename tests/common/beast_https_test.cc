@@ -1,4 +1,5 @@
-// What policy hosts are offered, as they see it: the ClientHello.
+// HTTPS with real servers: what they are offered (the ClientHello), and what
+// is taken from them.
 #include "common/beast_https.h"
 
 #include <array>
@@ -12,6 +13,11 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <gtest/gtest.h>
 #include <openssl/ssl.h>
+
+#include "common/https_proxy.h"
+
+#include "tests/support/temporary_folder.h"
+#include "tests/support/tls_server.h"
 
 namespace postern {
 namespace {
@@ -110,6 +116,252 @@ TEST_F(ClientHelloTest, AlsoInTls13) {
 
 TEST_F(ClientHelloTest, WhoHasNothingInCommonIsATlsFailure) {
   EXPECT_EQ(response.failure, HttpsFailure::kTls) << response.detail;
+}
+
+constexpr char kHost[] = "mta-sts.example.com";
+
+// A client that trusts the server's certificate.
+class BeastHttpsTest : public testing::Test {
+ protected:
+  BeastHttpsTest() {
+    auto trust = BeastHttps::LoadTrust(
+        folder_.Write("ca.pem", server.certificate()), "sts.ca_file");
+    EXPECT_TRUE(trust) << trust.error().message;
+    https_ = std::make_unique<BeastHttps>(loop, *trust);
+  }
+
+  static HttpsRequest Get(uint16_t port, const std::string& host = kHost) {
+    HttpsRequest request;
+    request.host = host;
+    request.address = IpAddress::Parse("127.0.0.1").value();
+    request.port = port;
+    request.path = "/.well-known/mta-sts.txt";
+    request.max_body = 65536;
+    request.deadline = std::chrono::steady_clock::now() + Seconds(60);
+    request.connect_deadline = request.deadline;
+    return request;
+  }
+  HttpsRequest Get() { return Get(server.port()); }
+  HttpsRequest Post(std::string content = "a report") {
+    HttpsRequest request = Get();
+    request.content = HttpsContent{"application/tlsrpt+gzip", content};
+    return request;
+  }
+  HttpsResponse Ask(const HttpsRequest& request) {
+    HttpsResponse response;
+    Spawn(loop.get_executor(), Keep(request, response));
+    loop.restart();
+    loop.run();
+    return response;
+  }
+
+  asio::io_context loop;
+  TlsServer server{kHost};
+
+ private:
+  Awaitable<void> Keep(HttpsRequest request, HttpsResponse& response) {
+    response = co_await https_->Ask(std::move(request));
+  }
+
+  const TemporaryFolder folder_;
+  std::unique_ptr<BeastHttps> https_;
+};
+
+TEST_F(BeastHttpsTest, APolicyFileIsTakenFromAnyServerThatABrowserTakes) {
+  const std::string body = "version: STSv1\n";
+  const std::string length =
+      "Content-Length: " + std::to_string(body.size()) + "\r\n";
+  const std::string type = "Content-Type: text/plain\r\n";
+  for (const std::string& answer :
+       {"HTTP/1.1 200 OK\r\n" + type + length + "\r\n" + body,
+        "HTTP/1.1 200\r\n" + type + length + "\r\n" + body,
+        "HTTP/1.0 200 OK\r\n" + type + "\r\n" + body,
+        "HTTP/1.1 200 OK\n" + type + "Odd\nServ er: x\n" + length + "\n" + body,
+        "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200\r\n" + type + length +
+            "\r\n" + body,
+        "HTTP/1.1 200 OK\r\n" + type + length +
+            "Transfer-Encoding: chunked\r\n\r\nf\r\n" + body + "\r\n0\r\n\r\n"})
+    for (const size_t piece : {size_t{1}, size_t{1000}}) {
+      server.Answer(answer, /*goodbye=*/true, piece);
+      const HttpsResponse response = Ask(Get());
+      EXPECT_EQ(response.failure, HttpsFailure::kNone)
+          << answer << response.detail;
+      EXPECT_EQ(response.status, 200) << answer;
+      EXPECT_EQ(response.content_type, "text/plain") << answer;
+      EXPECT_EQ(response.body, body) << answer;
+    }
+  EXPECT_EQ(server.requests().at(0),
+            "GET /.well-known/mta-sts.txt HTTP/1.1\r\nHost: " +
+                std::string(kHost) + ":" + std::to_string(server.port()) +
+                "\r\nUser-Agent: postern (MTA-STS, TLSRPT)\r\n"
+                "Accept: text/plain\r\nAccept-Encoding: identity\r\n"
+                "Connection: close\r\n\r\n");
+}
+
+// Whoever can cut a connection could shorten a policy.
+TEST_F(BeastHttpsTest, ABodyThatEndsWithTheConnectionNeedsTlssGoodbye) {
+  const std::string answer = "HTTP/1.1 200 OK\r\n\r\nmax_age: 86400";
+  server.Answer(answer, /*goodbye=*/false);
+  EXPECT_EQ(Ask(Get()).failure, HttpsFailure::kProtocol);
+  server.Answer(answer, /*goodbye=*/true);
+  EXPECT_EQ(Ask(Get()).failure, HttpsFailure::kNone);
+}
+
+TEST_F(BeastHttpsTest, WhatIsBehindTheStatusOfAPostDoesNotMatter) {
+  for (const char* answer :
+       {"HTTP/1.1 202\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n"
+        "Content-Length: 2\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        "HTTP/1.1 202 Accepted\r\nContent-Length: 5\r\n\r\nok",
+        "HTTP/1.1 202 Accepted\r\nContent-Length: what\r\n\r\nok",
+        "HTTP/1.1 202 Accepted\r\nTransfer-Encoding: br\r\n\r\nok",
+        "HTTP/1.1 202 Accepted\r\n", "HTTP/1.1 202"})
+    for (const bool goodbye : {true, false}) {
+      server.Answer(answer, goodbye);
+      EXPECT_EQ(Ask(Post()).status, 202) << answer;
+    }
+  EXPECT_TRUE(server.requests()[0].ends_with(
+      "\r\nContent-Type: application/tlsrpt+gzip\r\nContent-Length: 8\r\n"
+      "Accept-Encoding: identity\r\nConnection: close\r\n\r\na report"))
+      << server.requests()[0];
+}
+
+TEST_F(BeastHttpsTest, AnAnswerBeforeTheWholeReportIsReadCounts) {
+  server.HangUpOnContent();
+  server.Answer("HTTP/1.1 413\r\n\r\n");
+  EXPECT_EQ(Ask(Post(std::string(1000, 'x'))).status, 413);
+}
+
+TEST_F(BeastHttpsTest, AnAnswerOverTheBoundKeepsItsStatus) {
+  server.Answer("HTTP/1.1 201 Created\r\n\r\n" + std::string(70000, 'x'));
+  const HttpsResponse response = Ask(Post());
+  EXPECT_EQ(response.failure, HttpsFailure::kTooLarge);
+  EXPECT_EQ(response.status, 201);
+}
+
+TEST_F(BeastHttpsTest, WhatIsNotHttpHasNoStatus) {
+  for (const char* answer : {"", "220 mail ESMTP\r\n", "<html></html>"}) {
+    server.Answer(answer);
+    const HttpsResponse response = Ask(Post());
+    EXPECT_EQ(response.failure, HttpsFailure::kProtocol) << answer;
+    EXPECT_EQ(response.status, 0) << answer;
+  }
+}
+
+TEST_F(BeastHttpsTest, AnotherNamesCertificateIsToldApart) {
+  const HttpsResponse response = Ask(Get(server.port(), "mta-sts.example.org"));
+  EXPECT_EQ(response.failure, HttpsFailure::kCertificate);
+  EXPECT_EQ(response.certificate, CertificateFault::kOtherName);
+}
+
+TEST_F(BeastHttpsTest, WhoRefusesIsToldApart) {
+  HttpsRequest request = Get();
+  {
+    const TlsServer gone(kHost);
+    request.port = gone.port();
+  }
+  EXPECT_EQ(Ask(request).failure, HttpsFailure::kRefused);
+}
+
+TEST_F(BeastHttpsTest, AnAddressThatNoRouteLeadsToIsOurTrouble) {
+  HttpsRequest request = Get();
+  // Reserved, and refused by the kernel itself.
+  request.address = IpAddress::Parse("255.255.255.255").value();
+  const HttpsResponse response = Ask(request);
+  EXPECT_EQ(response.failure, HttpsFailure::kLocal) << response.detail;
+}
+
+// A host that drips has always a byte for us: to cancel what is pending would
+// not end it.
+TEST_F(BeastHttpsTest, ACancelledRequestEndsHoweverMuchComes) {
+  server.Answer("HTTP/1.1 200 OK\r\n\r\n" + std::string(4 << 20, 'x'));
+  HttpsRequest request = Get();
+  request.max_body = 64 << 20;
+  request.cancel = std::make_shared<HttpsCancel>();
+  std::function<void(int)> cancel_after = [&](int rounds) {
+    if (rounds == 0) return request.cancel->Cancel();
+    asio::post(loop, [&, rounds] { cancel_after(rounds - 1); });
+  };
+  while (!request.cancel->cancelled) {
+    cancel_after(20);
+    const HttpsResponse response = Ask(request);
+    EXPECT_NE(response.failure, HttpsFailure::kNone);
+    EXPECT_LT(response.body.size(), size_t{4 << 20});
+  }
+}
+
+// --- A proxy.
+
+TEST(ProxyName, IsAHostAndAPort) {
+  for (const char* good :
+       {"proxy.example.net:3128", "192.0.2.1:3128", "[2001:db8::1]:3128",
+        "localhost:8080", "Proxy.Example.Net:1"})
+    EXPECT_TRUE(ProxyName::Parse(good)) << good;
+  for (const char* bad :
+       {"", "proxy.example.net", "proxy:", "proxy:0", "proxy:65536",
+        "proxy:http", ":3128", "2001:db8::1:3128", "[192.0.2.1]:3128",
+        "http://proxy:3128", "u:p@proxy:3128", "pro xy:1", "a:b:1"})
+    EXPECT_FALSE(ProxyName::Parse(bad)) << bad;
+}
+
+class ProxyTest : public BeastHttpsTest {
+ protected:
+  ProxyTest() {
+    server.Answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+  }
+  HttpsRequest GetThroughProxy(const std::string& host = kHost) {
+    HttpsRequest request = Get(443, host);
+    // Nobody is there: the proxy knows the way.
+    request.address = IpAddress::Parse("255.255.255.255").value();
+    request.proxy =
+        HttpsProxy{{IpAddress::Parse("127.0.0.1").value()}, proxy.port()};
+    return request;
+  }
+  ConnectProxy proxy{server.port()};
+};
+
+TEST_F(ProxyTest, IsAskedToConnectByName) {
+  const HttpsResponse response = Ask(GetThroughProxy());
+  EXPECT_EQ(response.failure, HttpsFailure::kNone) << response.detail;
+  EXPECT_EQ(response.body, "hi");
+  EXPECT_EQ(proxy.requests(), std::vector<std::string>{
+                                  "CONNECT mta-sts.example.com:443 HTTP/1.1\r\n"
+                                  "Host: mta-sts.example.com:443\r\n\r\n"});
+}
+
+TEST_F(ProxyTest, TheCertificateIsLookedAtAllTheSame) {
+  EXPECT_EQ(Ask(GetThroughProxy("mta-sts.example.org")).failure,
+            HttpsFailure::kCertificate);
+}
+
+TEST_F(ProxyTest, WhatItRefusesIsOurTrouble) {
+  for (const char* head :
+       {"HTTP/1.1 403 Forbidden\r\n\r\n", "HTTP/1.1 407\r\n\r\n",
+        "HTTP/1.1 500 x\r\n\r\n", "what\r\n\r\n", ""}) {
+    proxy.Answer(head);
+    const HttpsResponse response = Ask(GetThroughProxy());
+    EXPECT_EQ(response.failure, HttpsFailure::kLocal) << head;
+    EXPECT_EQ(response.status, 0) << "it is not the host's";
+  }
+}
+
+// RFC 9110 section 15.6: as far as it knows, it is the host.
+TEST_F(ProxyTest, AHostThatItDoesNotReachIsOutOfReach) {
+  for (const char* status : {"502", "503", "504"}) {
+    proxy.Answer("HTTP/1.1 " + std::string(status) + " x\r\n\r\n");
+    EXPECT_EQ(Ask(GetThroughProxy()).failure, HttpsFailure::kConnect);
+  }
+}
+
+TEST_F(ProxyTest, IsOurTroubleWhereItIsDead) {
+  HttpsRequest request = GetThroughProxy();
+  {
+    const ConnectProxy gone(server.port());
+    request.proxy->port = gone.port();
+  }
+  EXPECT_EQ(Ask(request).failure, HttpsFailure::kLocal);
+  request.proxy->addresses.clear();
+  EXPECT_EQ(Ask(request).failure, HttpsFailure::kLocal) << "not found";
 }
 
 }  // namespace

@@ -84,7 +84,7 @@ class PolicyFileFindingTest : public testing::Test {
   PolicyFileFindingTest() {
     facts.sts.fetch = StsFetch::kFailed;
     facts.sts.fetch_failure = ResultType::kStsWebpkiInvalid;
-    facts.sts.fetch_reason = "the certificate has expired";
+    facts.sts.fetch_told = "the certificate has expired";
   }
   Facts facts = SomeFacts();
 };

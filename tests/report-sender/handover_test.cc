@@ -152,9 +152,15 @@ using AddressesOfTest = HandoverTest;
 TEST_F(AddressesOfTest, AreOfBothFamilies) {
   dns.Addresses("r.example.com", {"8.8.8.8", "9.9.9.9"});
   dns.Aaaa("r.example.com", "2a00:1450::1");
-  EXPECT_EQ(UsableOf(), "8.8.8.8 9.9.9.9 2a00:1450::1 ");
+  EXPECT_EQ(UsableOf(), "8.8.8.8 2a00:1450::1 9.9.9.9 ");
   dns.NoData("r.example.com", DnsType::kA);
   EXPECT_EQ(UsableOf(), "2a00:1450::1 ");
+}
+
+TEST_F(AddressesOfTest, AlternateBetweenTheFamilies) {
+  dns.Addresses("r.example.com", {"8.8.8.1", "8.8.8.2", "8.8.8.3", "10.0.0.1"});
+  dns.Aaaa("r.example.com", "2a00:1450::1");
+  EXPECT_EQ(UsableOf(), "8.8.8.1 2a00:1450::1 8.8.8.2 8.8.8.3 ");
 }
 
 TEST_F(AddressesOfTest, AreOnlyGlobalOnes) {
@@ -174,6 +180,19 @@ TEST_F(AddressesOfTest, MayBeRefusedAll) {
   EXPECT_TRUE(found.refused);
   EXPECT_TRUE(found.usable.empty());
   EXPECT_EQ(found.problem, "r.example.com has only non-global addresses");
+  EXPECT_EQ(ListOf(found.not_global), "192.168.0.1, fe80::1");
+}
+
+// RFC 8215's prefix for NAT64 may lead anywhere, also inside.
+TEST_F(AddressesOfTest, TellWhatIsLeftOut) {
+  dns.A("r.example.com", "8.8.8.8");
+  dns.Aaaa("r.example.com", "64:ff9b:1::808:808");
+  const HostAddresses found = AddressesOf();
+  EXPECT_EQ(UsableOf(), "8.8.8.8 ");
+  EXPECT_FALSE(found.refused);
+  EXPECT_EQ(ListOf(found.not_global), "64:ff9b:1::808:808");
+  EXPECT_EQ(UsableOf(Allowing("64:ff9b:1::/48")),
+            "8.8.8.8 64:ff9b:1::808:808 ");
 }
 
 TEST_F(AddressesOfTest, AreThoseThatTheOperatorAllowsToo) {
@@ -269,6 +288,52 @@ TEST_F(PostTest, TriesThreeAddressesHoweverManyAreDead) {
   world.https.BlackHole("r.example.com");
   EXPECT_FALSE(Post().accepted);
   EXPECT_EQ(world.clock.since_start(), Seconds(30));
+}
+
+// A sender without IPv4, and a receiver behind a usual load balancer.
+TEST_F(PostTest, AddressesThatWeCannotReachCostNoTry) {
+  dns.Addresses("r.example.com", {"8.8.8.1", "8.8.8.2", "8.8.8.3", "8.8.8.4"});
+  dns.Aaaa("r.example.com", "2a00:1450::1");
+  world.https.Fail("r.example.com", HttpsFailure::kLocal);
+  for (const char* only : {"2a00:1450::1", "8.8.8.4"}) {
+    world.https.Serve("r.example.com", "", only);
+    EXPECT_TRUE(Post().accepted) << only;
+    world.https.Fail("r.example.com", HttpsFailure::kLocal, only);
+  }
+  EXPECT_EQ(Post().reason, "8.8.8.4: as the test wants it");
+  world.https.Fail("r.example.com", HttpsFailure::kRefused, "8.8.8.2");
+  EXPECT_EQ(Post().reason, "8.8.8.2: as the test wants it") << "it says more";
+}
+
+TEST_F(PostTest, NamesTheAddressesThatMayNotBeTried) {
+  dns.A("r.example.com", "8.8.8.8");
+  dns.Aaaa("r.example.com", "64:ff9b:1::808:808");
+  world.https.Fail("r.example.com", HttpsFailure::kLocal);
+  EXPECT_EQ(Post().reason,
+            "8.8.8.8: as the test wants it; not tried: 64:ff9b:1::808:808 "
+            "(report.allow_private lets them in)");
+}
+
+TEST_F(PostTest, GoesThroughTheProxyWhereThereIsOne) {
+  configuration->options.sts.proxy = "proxy.example.net:3128";
+  dns.A("proxy.example.net", "10.0.0.1");
+  dns.Addresses("r.example.com", {"8.8.8.8", "9.9.9.9"});
+  world.https.Serve("r.example.com", "").Status(201);
+  EXPECT_TRUE(Post().accepted);
+  ASSERT_EQ(world.https.fetches(), 1);
+  const auto& proxy = world.https.requests[0].proxy;
+  ASSERT_TRUE(proxy);
+  EXPECT_EQ(ListOf(proxy->addresses), "10.0.0.1");
+  EXPECT_EQ(proxy->port, 3128);
+  // Its name is looked at here all the same.
+  dns.A("r.example.com", "10.0.0.2");
+  EXPECT_FALSE(Post().accepted);
+  EXPECT_EQ(world.https.fetches(), 1);
+  // It resolves the name itself: another address would be no other try.
+  dns.Addresses("r.example.com", {"8.8.8.8", "9.9.9.9"});
+  world.https.Fail("r.example.com", HttpsFailure::kLocal);
+  EXPECT_FALSE(Post().accepted);
+  EXPECT_EQ(world.https.fetches(), 2);
 }
 
 TEST_F(PostTest, EndsInAMinuteWhereTheAnswerDrips) {

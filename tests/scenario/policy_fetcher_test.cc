@@ -149,7 +149,7 @@ TEST_F(PolicyFetcherTest, EveryAddressOfBothFamiliesIsTried) {
   dns.Aaaa(kPolicyHost, "2001:4860:4860::8888");
   https.Fail(kPolicyHost, HttpsFailure::kConnect);
   https.Serve(kPolicyHost, PolicyText("enforce", "mx.example.com", kWeek),
-              "2001:4860:4860::8888");
+              "8.8.4.4");
   EXPECT_EQ(LearnSts().state, StsState::kEnforce);
   EXPECT_EQ(https.fetches(), 3);
 }

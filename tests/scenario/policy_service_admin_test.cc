@@ -394,7 +394,7 @@ TEST_F(DropTest, APurgedPolicyIsFetchedAnew) {
 
 TEST_F(OutcomeTest, EachFailureIsToldByItsName) {
   const std::vector<std::pair<std::function<void()>, ResultType>> failures = {
-      {[&] { https.Fail(kPolicyHost, HttpsFailure::kConnect); },
+      {[&] { https.Fail(kPolicyHost, HttpsFailure::kProtocol); },
        ResultType::kStsPolicyFetchError},
       {[&] { https.Fail(kPolicyHost, HttpsFailure::kCertificate); },
        ResultType::kStsWebpkiInvalid},
@@ -430,7 +430,7 @@ TEST_F(OutcomeTest, AFailureThatHeldMailIsAFailedSession) {
 
 TEST_F(OutcomeTest, ManyQuestionsOfOneLookupAreToldOnce) {
   StsDomain();
-  https.Fail(kPolicyHost, HttpsFailure::kConnect).After(3s);
+  https.Fail(kPolicyHost, HttpsFailure::kProtocol).After(3s);
   for (int i = 0; i < 10; ++i) Ask(kDomain);
   world.Pass(3s);
   EXPECT_EQ(world.outcomes.all.size(), 1u);
@@ -439,7 +439,7 @@ TEST_F(OutcomeTest, ManyQuestionsOfOneLookupAreToldOnce) {
 // With a milter every question comes after its warm-up.
 TEST_F(OutcomeTest, WhatAWarmUpHasFoundIsToldOnceSomebodyAsks) {
   StsDomain();
-  https.Fail(kPolicyHost, HttpsFailure::kConnect);
+  https.Fail(kPolicyHost, HttpsFailure::kProtocol);
   EXPECT_TRUE(WarmUp(kDomain));
   EXPECT_TRUE(world.outcomes.all.empty());
   for (int i = 0; i < 3; ++i) EXPECT_EQ(Answer(kDomain), kNotFound);
@@ -481,7 +481,8 @@ TEST_F(OutcomeTest, AFetchWithoutATurnIsNotTheOwnersFault) {
   sts_settings.max_fetches = 1;
   Restart();
   StsDomain();
-  for (int i = 1; i <= 2; ++i) {
+  // Each keeps the place for ten seconds.
+  for (int i = 1; i <= 8; ++i) {
     const std::string domain = StsDomainAt(i, "8.8.4.4");
     https.Drip("mta-sts." + domain);
     Ask(domain);

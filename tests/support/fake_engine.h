@@ -54,6 +54,7 @@ struct FakeEngine {
              const PolicyService::Settings& settings);
 
   ProcessStore store;
+  OutageWatch outage;
   PolicyFetcher fetcher;
   StsLookup sts;
   DaneLookup dane;
