@@ -334,7 +334,7 @@ const std::vector<OptionSpec>& Specs() {
        }},
       {"report.contact_info", "", "an address such as tls@example.org",
        "where domain owners may ask; its domain is the reports' submitter\n"
-       "(default: postmaster at this host's domain)",
+       "(until it is set, nothing is sent; preview works)",
        false,
        [](Options& o, const std::string& text) {
          o.report.contact_info = text;
@@ -401,9 +401,10 @@ const std::vector<OptionSpec>& Specs() {
          return Assign(o.report.failures_only, text);
        }},
       {"report.subtract_own", "auto", "auto, yes or no",
-       "whether our own report mails count among the sessions, and are taken\n"
-       "off; auto: no where postconf tells of a Postfix from 3.10.4 on, which\n"
-       "tells nothing of them",
+       "whether our own report mails may count among the sessions: a domain\n"
+       "with no others then gets no report; auto: no where postconf tells of "
+       "a\n"
+       "Postfix from 3.10.4 on, which tells nothing of them",
        false,
        [](Options& o, const std::string& text) {
          o.report.subtract_own.reset();

@@ -21,6 +21,14 @@ int Complain(const std::string& message, int exit_code) {
   return exit_code;
 }
 
+void TellMissing(const std::vector<std::string>& folders) {
+  for (const std::string& folder : folders)
+    std::fprintf(stderr,
+                 "postern-report: %s is not there (spool.directory): is it "
+                 "mounted? What it holds is missing here\n",
+                 folder.c_str());
+}
+
 WallTime WallNow() {
   return std::chrono::floor<Seconds>(std::chrono::system_clock::now());
 }

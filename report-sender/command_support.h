@@ -31,6 +31,9 @@ Result<std::string> DomainArgument(const CommandLine& line);
 // "2 reports", "1 report".
 std::string Counted(uint64_t count, const std::string& noun);
 
+// Tells on standard error of spool folders that are not there.
+void TellMissing(const std::vector<std::string>& folders);
+
 // Tells on standard error how far long work is: on a terminal in one line that
 // changes, else a line every ten seconds. Nothing about work of a second.
 class ProgressMeter {

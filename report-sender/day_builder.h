@@ -22,6 +22,7 @@
 #include "report-sender/day_totals.h"
 #include "report-sender/report_configuration.h"
 #include "report-sender/report_queue.h"
+#include "report-sender/target_limits.h"
 
 namespace postern {
 
@@ -32,7 +33,11 @@ struct BuiltDay {
   uint64_t unwanted = 0;    // no usable record
   uint64_t unknown = 0;     // DNS failed, and the spool has no record
   uint64_t suppressed = 0;  // by report.suppress or report.failures_only
-  uint64_t our_own = 0;     // the only sessions were mails of ours
+  uint64_t our_own = 0;     // all sessions may have been mails of ours
+  uint64_t broken = 0;      // could not be built: our fault, told in the log
+  // Destinations that get no report: inside our own domains; of too many.
+  uint64_t inside = 0;
+  uint64_t too_many = 0;
 };
 
 // Where reports about a domain go, and what stands in their way.
@@ -45,19 +50,30 @@ struct Wishes {
 
 // Whether there is to be a report about a domain, and for whom.
 struct ReportPlan {
-  enum class Verdict { kWanted, kUnwanted, kUnknown, kSuppressed };
+  enum class Verdict { kWanted, kUnwanted, kUnknown, kSuppressed, kOurOwn };
   Verdict verdict = Verdict::kWanted;
   std::vector<Destination> to;  // kWanted: at least one
   std::string why;              // else: for a person
+  struct Refused {
+    Destination destination;
+    std::string why;
+  };
+  // Wanted, but not by us; of the queue's status.
+  std::vector<Refused> refused;
 };
 
 // By what is known before a lookup: no report whatever the record says.
-ReportPlan PlanBeforeLookup(const DomainTotals& totals,
+// `mails`: of ours, that were handed over to the domain on the day.
+ReportPlan PlanBeforeLookup(const DomainTotals& totals, uint64_t mails,
                             const ReportConfiguration& configuration,
                             Day today);
-// By what the domain wishes.
-ReportPlan PlanFor(const Wishes& wishes,
-                   const ReportConfiguration& configuration, Day today);
+// By what `domain` wishes. `limits`: of the day.
+ReportPlan PlanFor(const std::string& domain, const Wishes& wishes,
+                   const ReportConfiguration& configuration,
+                   TargetLimits& limits, Day today);
+
+// Moves destinations that are paused from `plan.to` to `plan.refused`.
+void LeaveOutPaused(const std::vector<PausedAddress>& paused, ReportPlan& plan);
 
 class DayBuilder {
  public:
@@ -85,10 +101,15 @@ class DayBuilder {
   Awaitable<void> WorkOn(std::shared_ptr<Work> work);
   Awaitable<void> BuildOne(std::shared_ptr<Work> work, std::string domain);
   void NoteProblems(const std::string& domain, const Wishes& wishes);
+  void NoteRefused(Work& work, const std::string& domain,
+                   const ReportPlan& plan);
   void Flush(Work& work);
 
   World world_;
   LogLimiter problem_log_;
+  LogLimiter refused_log_;
+  prometheus::Counter& inside_;
+  prometheus::Counter& too_many_;
   prometheus::Counter& built_;
 };
 
@@ -97,10 +118,11 @@ class DayBuilder {
 Awaitable<Wishes> WishesOf(Resolver& resolver, std::string domain,
                            std::string recorded);
 
-// The totals without the sessions of `mails` mails of ours, which were
-// successful where any were: RFC 8460 section 3 wants no report about reports.
-// False: nothing is left.
-bool Subtract(uint64_t mails, DomainTotals& totals);
+// Whether `mails` mails of ours may have been all that there was: RFC 8460
+// section 3 wants no report about reports, lest two of us write to each other
+// for ever. Numbers are never changed: Postfix may have sent many mails in a
+// session, or one of them in several, so nobody knows how many were ours.
+bool MayAllBeOurs(uint64_t mails, const DomainTotals& totals);
 
 bool HasFailures(const DomainTotals& totals);
 

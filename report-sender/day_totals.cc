@@ -12,6 +12,8 @@
 #include "common/text.h"
 #include "common/utc.h"
 
+#include "report-sender/told_outside.h"
+
 namespace postern {
 namespace {
 
@@ -172,12 +174,6 @@ PolicyTotals UnpackedPolicy(std::string_view packed) {
   return policy;
 }
 
-// RFC 8460 section 4.4: in the form of RFC 5952.
-std::string CleanAddress(const std::string& text) {
-  const auto address = IpAddress::Parse(text);
-  return address ? address->ToString() : "";
-}
-
 std::string CleanHost(const std::string& text) {
   if (text.empty()) return "";
   return NormalizeDomain(text).value_or(CleanText(text, kMaxName));
@@ -185,12 +181,13 @@ std::string CleanHost(const std::string& text) {
 
 std::string PackedDetail(const FailureDetail& detail) {
   std::string packed(1, TypeByte(detail.result_type));
-  Pack(CleanAddress(detail.sending_mta_ip), packed);
+  Pack(AddressForReport(detail.sending_mta_ip), packed);
   Pack(CleanHost(detail.receiving_mx_hostname), packed);
   Pack(CleanText(detail.receiving_mx_helo, kMaxName), packed);
-  Pack(CleanAddress(detail.receiving_ip), packed);
-  Pack(CleanText(detail.additional_information, kMaxText), packed);
-  Pack(CleanText(detail.failure_reason_code, kMaxText), packed);
+  Pack(AddressForReport(detail.receiving_ip), packed);
+  for (const std::string* text :
+       {&detail.additional_information, &detail.failure_reason_code})
+    Pack(ReasonForReport(CleanText(*text, kMaxText)), packed);
   return packed;
 }
 

@@ -81,6 +81,8 @@ class DayTotals {
 
   // A line of the spool, its '\n' included.
   void AddLine(std::string_view line);
+  // A line was lost: it could not be added.
+  void CountLost() { ++lost_; }
 
   // Those with an outcome, sorted.
   std::vector<std::string_view> domains() const;

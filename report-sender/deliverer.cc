@@ -148,8 +148,9 @@ Awaitable<void> Deliverer::Attempt(Lane& lane, DueDelivery due) {
   unwritten_.reserve(under_way() + 1);  // what was accepted must not get lost
   Parcel whole = **parcel;
   const Handover handover = co_await HandOver(std::move(whole));
-  attempt.settlement = SettlementOf(
-      attempt.parcel, handover, world_.clock.WallNow(), settings_.retry_for);
+  attempt.settlement =
+      SettlementOf(attempt.parcel, handover, world_.clock.WallNow(),
+                   settings_.retry_for, settings_.clock_is_even);
   unwritten_.push_back(std::move(attempt));
   leave.has_ended = true;
   Count(unwritten_.back().parcel, unwritten_.back().settlement);
@@ -158,6 +159,9 @@ Awaitable<void> Deliverer::Attempt(Lane& lane, DueDelivery due) {
 // What it throws is no end of an attempt that nobody hears of.
 Awaitable<Handover> Deliverer::HandOver(Parcel parcel) {
   Handover handover;
+  handover.reason = parcel.unreadable;
+  handover.unwanted = !parcel.unreadable.empty();
+  if (handover.unwanted) co_return handover;
   try {
     handover = co_await world_.transport.Deliver(std::move(parcel));
   } catch (const std::exception& error) {
@@ -178,7 +182,12 @@ void Deliverer::WriteSoon() {
 
 void Deliverer::Write() {
   if (!unwritten_.empty()) {
-    const Status written = world_.queue.Settle(unwritten_);
+    Status written = Error{""};
+    try {
+      written = world_.queue.Settle(unwritten_);
+    } catch (const std::exception& error) {
+      written = Error{Printable(error.what())};
+    }
     failing_ = !written;
     if (!written) NoteTrouble(written.error());
     for (const EndedAttempt& one : unwritten_)

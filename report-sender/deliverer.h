@@ -40,7 +40,8 @@ class Deliverer {
   };
   struct Settings {
     Seconds retry_for{24 * 3600};
-    size_t mails = 8;  // at once
+    bool clock_is_even = true;  // of a person's command
+    size_t mails = 8;           // at once
     size_t posts = 1000;
     size_t posts_to_host = 2;
     size_t retries = 300;  // of posts, one to a host
@@ -48,6 +49,8 @@ class Deliverer {
   Deliverer(World world, Settings settings);
 
   void Use(Seconds retry_for) { settings_.retry_for = retry_for; }
+  // Whether deliveries may be given up by the wall clock (SettlementOf()).
+  void BelieveClock(bool is_even) { settings_.clock_is_even = is_even; }
 
   // Takes what has become due, and starts what there is room for. To be called
   // again and again.

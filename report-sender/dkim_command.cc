@@ -28,6 +28,15 @@ Awaitable<void> Show(ReportEngine& engine, int* exit_code) {
                 key.name.c_str(), TxtStrings(key.record).c_str());
     if (!key.problem.empty()) *exit_code = kProblem;
   }
+  const ReportConfiguration& configuration = *engine.configuration;
+  for (const std::string& parameter : configuration.rewriters)
+    *exit_code = Complain(
+        "Postfix's " + parameter + " rewrites " +
+            configuration.identity.sender +
+            " in the From field, behind the signature: receivers would ignore "
+            "the reports; set report.sender_address to an address that it "
+            "leaves alone",
+        kProblem);
   if (keys.empty())
     *exit_code = Complain(
         "no key signs: set report.dkim_key and report.dkim_selector", kProblem);

@@ -40,6 +40,10 @@ Usage:
                                        every report)
   postern-report retry ID              tries again now what waits or was given up
   postern-report drop ID               gives up what waits
+  postern-report resume ADDRESS        sends again to an address that is paused
+                                       because its mails came back
+  postern-report take-bounce           reads a mail that came back (for pipe(8));
+                                       three days of them pause an address
   postern-report dkim                  the TXT records that the keys need, and
                                        whether DNS has them
 
@@ -92,12 +96,17 @@ int Main(int argc, char** argv) {
     return ReportStatus(*line);
   if (line->command == "retry" || line->command == "drop")
     return ChangeReports(*line);
-  return Complain((line->command.empty() ? "no command given"
-                                         : "that is not a command of mine") +
-                      std::string("; commands are serve, preview, send, "
-                                  "status, retry, drop and dkim (--help "
-                                  "explains them)"),
-                  kUsage);
+  if (line->command == "take-bounce" && line->arguments.empty())
+    return TakeBounce(*line);
+  if (line->command == "resume") return ResumeAddress(*line);
+  return Complain(
+      (line->command.empty() ? "no command given"
+                             : "that is not a command of mine") +
+          std::string("; commands are serve, preview, send, "
+                      "status, retry, drop, resume, take-bounce and "
+                      "dkim (--help "
+                      "explains them)"),
+      kUsage);
 }
 
 }  // namespace

@@ -32,6 +32,9 @@ void Tell(const DomainTotals& totals, const ReportPlan& plan,
   std::string text = totals.domain + ": " + SessionsText(totals);
   for (const Destination& destination : plan.to)
     text += "\n  to " + DestinationUri(destination);
+  for (const ReportPlan::Refused& refused : plan.refused)
+    text += "\n  not to " + DestinationUri(refused.destination) + ": " +
+            refused.why;
   if (plan.to.empty()) text += "\n  no report: " + plan.why;
   if (wishes.from_spool) text += "\n  DNS failed: by the recorded record";
   for (const std::string& problem : wishes.problems)
@@ -63,25 +66,41 @@ Status PrintMail(const ReportConfiguration& configuration,
   return Done{};
 }
 
-Awaitable<void> Preview(ReportEngine& engine, Day day, std::string domain,
-                        bool as_mail, int* exit_code) {
-  const auto totals = co_await engine.Read(day);
-  if (!totals) {
-    *exit_code = Complain(totals.error().message, kTemporary);
+// Mails of ours that were handed over, where there is a queue.
+uint64_t MailsTo(ReportQueue* sent, const std::string& domain, Day day) {
+  const auto mails = sent ? sent->MailsTo(domain, day) : Result<uint64_t>(0);
+  return mails ? *mails : 0;
+}
+
+// `sent`: the queue of serve; nullptr where there is none.
+Awaitable<void> Preview(ReportEngine& engine, ReportQueue* sent, Day day,
+                        std::string domain, bool as_mail, int* exit_code) {
+  const auto spool = co_await engine.Read(day);
+  if (!spool) {
+    *exit_code = Complain(spool.error().message, kTemporary);
     co_return;
   }
+  TellMissing(spool->missing);
+  const auto& totals = spool->totals;
   const ReportConfiguration& configuration = *engine.configuration;
   bool any = false;
-  for (const std::string_view name : (*totals)->domains()) {
+  TargetLimits limits(configuration.options.report.max_per_target);
+  for (const std::string_view name : totals->domains()) {
     if (!domain.empty() && name != domain) continue;
-    const auto one = (*totals)->Of(name);
+    const auto one = totals->Of(name);
     if (!one) continue;
     any = true;
     Wishes wishes;
-    ReportPlan plan = PlanBeforeLookup(*one, configuration, DayOf(WallNow()));
+    ReportPlan plan = PlanBeforeLookup(*one, MailsTo(sent, one->domain, day),
+                                       configuration, DayOf(WallNow()));
     if (plan.verdict == ReportPlan::Verdict::kWanted) {
       wishes = co_await WishesOf(*engine.resolver, one->domain, one->record);
-      plan = PlanFor(wishes, configuration, DayOf(WallNow()));
+      plan =
+          PlanFor(one->domain, wishes, configuration, limits, DayOf(WallNow()));
+      if (const auto paused = sent ? sent->Paused(DayOf(WallNow()))
+                                   : Result<std::vector<PausedAddress>>(
+                                         std::vector<PausedAddress>()))
+        LeaveOutPaused(*paused, plan);
     }
     Tell(*one, plan, wishes);
     if (!as_mail) {
@@ -112,10 +131,18 @@ int PreviewReports(const CommandLine& line) {
   boost::asio::io_context loop(1);
   auto queue = OpenNoQueue(**configuration);
   if (!queue) return Complain(queue.error().message, kTemporary);
+  // As serve's user by now.
+  auto sent = ReportQueue::OpenExisting((*configuration)->QueuePath());
+  if (!sent) return Complain(sent.error().message, kTemporary);
+  if (const std::string& missing = (*configuration)->not_sending;
+      !missing.empty())
+    std::fprintf(stderr, "postern-report: nothing is sent yet: %s\n",
+                 missing.c_str());
   auto engine = ReportEngine::Create(loop, *configuration, std::move(*queue));
   if (!engine) return Complain(engine.error().message, kUsage);
   int exit_code = kFine;
-  RunToItsEnd(loop, Preview(**engine, *day, *domain, line.mail, &exit_code));
+  RunToItsEnd(loop, Preview(**engine, sent->get(), *day, *domain, line.mail,
+                            &exit_code));
   std::fflush(stdout);
   std::_Exit(exit_code);
 }

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <new>
 #include <set>
 #include <utility>
 
@@ -17,7 +18,15 @@ namespace {
 Status ReadFile(const std::string& path, DayTotals& totals) {
   auto reader = SpoolReader::Open(path);
   if (!reader) return reader.error();
-  while (const auto line = reader->NextLine()) totals.AddLine(*line);
+  while (const auto line = reader->NextLine()) {
+    try {
+      totals.AddLine(*line);
+    } catch (const std::bad_alloc&) {
+      throw;  // not the line's fault: the day has to wait
+    } catch (const std::exception&) {
+      totals.CountLost();
+    }
+  }
   // docs/spool-format.md, "Reading": without '\n' when the day is over.
   if (reader->status() && reader->unfinished()) totals.AddLine("");
   return reader->status();
@@ -25,26 +34,32 @@ Status ReadFile(const std::string& path, DayTotals& totals) {
 
 }  // namespace
 
-Status ReadDay(const std::vector<std::string>& directories, Day day,
-               DayTotals& totals) {
+Result<std::vector<std::string>> ReadDay(
+    const std::vector<std::string>& directories, Day day, DayTotals& totals) {
   std::set<std::pair<dev_t, ino_t>> seen;
+  std::vector<std::string> missing;
   for (const std::string& directory : directories) {
     const std::string path = SpoolPath(directory, day);
     struct stat file {};
     if (stat(path.c_str(), &file) != 0) {
-      // The first outcome makes the folder, and the day's first its file.
+      const int why = errno;
+      const bool is_ours = &directory == &directories.front();
+      const std::filesystem::path folder(directory);
       std::error_code unknown;
-      if (errno == ENOENT &&
-          std::filesystem::is_directory(
-              std::filesystem::path(directory).parent_path(), unknown))
+      if (why == ENOENT &&
+          std::filesystem::is_directory(is_ours ? folder.parent_path() : folder,
+                                        unknown))
         continue;
-      return Error{"cannot read " + path + ": " + std::strerror(errno)};
+      if (why != ENOENT || is_ours)
+        return Error{"cannot read " + path + ": " + std::strerror(why)};
+      missing.push_back(directory);
+      continue;
     }
     if (!seen.emplace(file.st_dev, file.st_ino).second) continue;
     const Status read = ReadFile(path, totals);
-    if (!read) return read;
+    if (!read) return read.error();
   }
-  return Done{};
+  return missing;
 }
 
 }  // namespace postern

@@ -3,6 +3,10 @@
 // Several spools: an operator may have one a Postfix instance. The same file,
 // by whatever path, counts once; a spool without the day's file had nothing to
 // tell. The day is over: a line without its end is torn.
+//
+// The first folder is our own, and the first outcome makes it. The others are
+// of other machines: one that is not there is not mounted, and its outcomes are
+// missing.
 #pragma once
 
 #include <string>
@@ -15,9 +19,9 @@
 
 namespace postern {
 
-// `directories`: the folders that hold the day files. Where one cannot be
-// read, an Error; `totals` then hold a part.
-Status ReadDay(const std::vector<std::string>& directories, Day day,
-               DayTotals& totals);
+// `directories`: the folders that hold the day files. Returns those that are
+// missing. Where one cannot be read, an Error; `totals` then hold a part.
+Result<std::vector<std::string>> ReadDay(
+    const std::vector<std::string>& directories, Day day, DayTotals& totals);
 
 }  // namespace postern

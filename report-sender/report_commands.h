@@ -21,4 +21,10 @@ int ReportStatus(const CommandLine& line);
 // `retry ID`, `drop ID`.
 int ChangeReports(const CommandLine& line);
 
+// `take-bounce`: a mail that came back, on standard input.
+int TakeBounce(const CommandLine& line);
+
+// `resume ADDRESS`: ends its pause.
+int ResumeAddress(const CommandLine& line);
+
 }  // namespace postern

@@ -12,23 +12,19 @@
 
 #include "common/domain_name.h"
 #include "common/postfix_version.h"
+#include "common/public_suffix.h"
 #include "common/resolv_conf.h"
 #include "common/run_program.h"
 #include "common/text.h"
+
+#include "report-sender/postfix_beside.h"
 
 namespace postern {
 namespace {
 
 constexpr std::streamsize kMaxKeyBytes = 65536;
-// It takes 20 ms.
-constexpr std::chrono::seconds kVersionPatience{2};
-
-// As Postfix's mydomain: without the first label, where two are left.
-std::string DomainOf(const std::string& host) {
-  const size_t dot = host.find('.');
-  if (dot == host.npos || host.find('.', dot + 1) == host.npos) return host;
-  return host.substr(dot + 1);
-}
+// Who has not said who he is (RFC 2606: nobody is that).
+constexpr char kNobody[] = "contact-info-is-not-set@example.invalid";
 
 // An address as we take it of others, too.
 Result<std::string> Address(const std::string& key, const std::string& text) {
@@ -43,33 +39,57 @@ std::string DomainPart(const std::string& address) {
   return address.substr(address.rfind('@') + 1);
 }
 
+// Names that are nobody's mail domain: of RFC 6761, RFC 6762, RFC 8375, RFC
+// 9476 and those that networks use inside. (Names of documentation and tests,
+// such as example.org and mail.test, are taken: they are whole domains of their
+// own, and no mail to them arrives anywhere.)
+bool IsSpecialUse(const std::string& domain) {
+  static constexpr std::array<std::string_view, 14> kNames = {
+      "localhost", "localdomain", "local", "internal", "intranet",
+      "private",   "corp",        "home",  "lan",      "arpa",
+      "invalid",   "onion",       "alt",   "workgroup"};
+  const std::string_view last =
+      std::string_view(domain).substr(domain.rfind('.') + 1);
+  return std::find(kNames.begin(), kNames.end(), last) != kNames.end();
+}
+
+// An address of ours, whose domain answers for it.
+Result<std::string> OurAddress(const std::string& key,
+                               const std::string& text) {
+  auto address = Address(key, text);
+  if (!address) return address;
+  const std::string domain = DomainPart(*address);
+  const bool is_special = IsSpecialUse(domain);
+  if (is_special || IsPublicSuffix(domain))
+    return Error{key + " cannot be '" + Printable(text) + "': " + domain +
+                 (is_special ? " is a name for inside a network"
+                             : " is a public suffix, not a domain of yours") +
+                 "; set it to an address that people can write to, such as "
+                 "tlsrpt@ and your mail domain"};
+  return address;
+}
+
 Result<Identity> IdentityOf(const Options::Report& report,
                             const std::string& host) {
   Identity identity;
   Submitter& submitter = identity.submitter;
-  std::string contact = report.contact_info;
-  if (contact.empty()) {
-    const auto domain = NormalizeDomain(DomainOf(host));
-    if (!domain || domain->find('.') == domain->npos)
-      return Error{"report.contact_info is not set, and this host's name, '" +
-                   Printable(host) +
-                   "', has no domain to make one of; set it, e.g. "
-                   "tlsrpt@example.org"};
-    contact = "postmaster@" + *domain;
+  std::string contact = kNobody;
+  if (!report.contact_info.empty()) {
+    auto address = OurAddress("report.contact_info", report.contact_info);
+    if (!address) return address.error();
+    contact = std::move(*address);
   }
-  const auto address = Address("report.contact_info", contact);
-  if (!address) return address.error();
-  submitter.contact_info = *address;
-  submitter.domain = DomainPart(*address);
+  submitter.contact_info = contact;
+  submitter.domain = DomainPart(contact);
   submitter.organization_name = report.organization_name.empty()
                                     ? submitter.domain
                                     : report.organization_name;
   submitter.instance = report.instance.empty() ? host : report.instance;
-  identity.sender = *address;
+  identity.sender = contact;
   if (!report.sender_address.empty()) {
-    const auto sender = Address("report.sender_address", report.sender_address);
+    auto sender = OurAddress("report.sender_address", report.sender_address);
     if (!sender) return sender.error();
-    identity.sender = *sender;
+    identity.sender = std::move(*sender);
   }
   return identity;
 }
@@ -116,19 +136,29 @@ Result<std::vector<DkimSigner>> Signers(const Options::Report& report,
 
 // By the Postfix whose sendmail takes our mails. Where it is unknown, they may
 // count.
-bool SubtractsOwn(const Options::Report& report) {
-  if (report.subtract_own) return *report.subtract_own;
-  const std::string& sendmail = report.sendmail;
-  const std::string beside =
-      sendmail.substr(0, sendmail.rfind('/') + 1) + "postconf";
-  const bool is_beside = access(beside.c_str(), X_OK) == 0;
-  ProgramLimits limits;
-  limits.patience = kVersionPatience;
-  // The default is what it is, and to ask for it takes no main.cf.
-  const auto version = OutputOf(
-      {is_beside ? beside : "postconf", "-d", "-h", "mail_version"}, limits);
-  const auto parsed = version ? PostfixVersion::Parse(*version) : std::nullopt;
-  return !parsed || *parsed < kLeavesOurReportsOut;
+bool SubtractsOwn(const Options& options, const PostfixBeside& postfix,
+                  const std::string& sender) {
+  if (options.report.subtract_own) return *options.report.subtract_own;
+  const auto version = postfix.Version();
+  if (version && *version >= kLeavesOurReportsOut) return false;
+  // In log mode, a session without a question for a policy is not told.
+  return options.tlsrpt.maillog.empty() || !postfix.AsksNoPolicyFor(sender);
+}
+
+std::shared_ptr<OwnDomains> OwnDomainsOf(const Identity& identity,
+                                         const std::string& host,
+                                         const PostfixBeside& postfix) {
+  auto own = std::make_shared<OwnDomains>(
+      [postfix](const std::string& table, const std::string& key) {
+        return postfix.Has(table, key);
+      });
+  own->Add(identity.submitter.domain);
+  own->Add(DomainPart(identity.sender));
+  own->Add(host);
+  for (const char* parameter : {"mydestination", "virtual_alias_domains",
+                                "virtual_mailbox_domains", "relay_domains"})
+    own->AddList(postfix.Value(parameter));
+  return own;
 }
 
 }  // namespace
@@ -152,6 +182,11 @@ Result<ReportConfigurationPtr> LoadReportConfiguration(
   auto identity = IdentityOf(options.report, host);
   if (!identity) return identity.error();
   configuration->identity = std::move(*identity);
+  if (options.report.contact_info.empty())
+    configuration->not_sending =
+        "report.contact_info is not set: set it to an address that the domains "
+        "that get reports can write to, such as tlsrpt@ and your mail domain "
+        "(a mailbox that somebody reads)";
   auto signers = Signers(options.report, configuration->identity);
   if (!signers) return signers.error();
   configuration->signers = std::move(*signers);
@@ -161,7 +196,13 @@ Result<ReportConfigurationPtr> LoadReportConfiguration(
   auto trust = BeastHttps::LoadTrust(options.report.ca_file, "report.ca_file");
   if (!trust) return trust.error();
   configuration->trust = std::move(*trust);
-  configuration->subtract_own = SubtractsOwn(options.report);
+  const PostfixBeside postfix(options.report.sendmail);
+  const std::string& sender = configuration->identity.sender;
+  configuration->subtract_own = SubtractsOwn(options, postfix, sender);
+  configuration->own_domains =
+      OwnDomainsOf(configuration->identity, host, postfix);
+  if (!configuration->signers.empty())
+    configuration->rewriters = postfix.RewritersOf(sender);
   configuration->options = std::move(options);
   return ReportConfigurationPtr(std::move(configuration));
 }

@@ -10,6 +10,7 @@
 #include "common/options.h"
 
 #include "report-sender/dkim.h"
+#include "report-sender/own_domains.h"
 #include "report-sender/report_queue.h"
 #include "report-sender/suppressions.h"
 
@@ -18,10 +19,17 @@ namespace postern {
 struct ReportConfiguration {
   Options options;  // with the DNS servers of /etc/resolv.conf if it names none
   Identity identity;
+  // "": reports may be sent. Else why not, and what to do; the identity then
+  // names nobody, and is good for a preview.
+  std::string not_sending;
+  // Where no report from outside goes. Has a memory of what was asked.
+  std::shared_ptr<OwnDomains> own_domains = std::make_shared<OwnDomains>();
   std::vector<DkimSigner> signers;
   Suppressions suppressions;
   std::shared_ptr<BeastHttps::Trust> trust;
-  // Do our own mails count among the sessions that Postfix tells of?
+  // What Postfix rewrites behind our signatures: parameters of main.cf.
+  std::vector<std::string> rewriters;
+  // May our own mails be among the sessions that Postfix tells of?
   bool subtract_own = true;
 
   // The folders that hold the day files.

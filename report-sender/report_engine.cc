@@ -10,6 +10,7 @@
 #include "report-sender/dkim_record.h"
 #include "report-sender/queue_takeover.h"
 #include "report-sender/read_day.h"
+#include "report-sender/schedule.h"
 
 namespace postern {
 namespace {
@@ -60,16 +61,15 @@ Status ReportEngine::Use(ReportConfigurationPtr wanted) {
   return Done{};
 }
 
-Awaitable<Result<std::shared_ptr<const DayTotals>>> ReportEngine::Read(
-    Day day) {
-  using Totals = Result<std::shared_ptr<const DayTotals>>;
+Awaitable<Result<ReportEngine::SpoolDay>> ReportEngine::Read(Day day) {
+  using Totals = Result<SpoolDay>;
   std::function<Totals()> work = [spools = configuration->Spools(),
                                   day]() -> Totals {
     try {
       auto totals = std::make_shared<DayTotals>();
-      const Status read = ReadDay(spools, day, *totals);
-      if (!read) return read.error();
-      return std::shared_ptr<const DayTotals>(std::move(totals));
+      auto missing = ReadDay(spools, day, *totals);
+      if (!missing) return missing.error();
+      return SpoolDay{std::move(totals), std::move(*missing)};
     } catch (const std::exception& error) {
       return Error{std::string("the spool could not be read: ") + error.what()};
     }
@@ -81,18 +81,35 @@ Awaitable<Result<std::shared_ptr<const DayTotals>>> ReportEngine::Read(
 
 Awaitable<Result<BuiltDay>> ReportEngine::Queue(Day day, std::string domain,
                                                 DayBuilder::Progress progress) {
-  auto totals = co_await Read(day);
-  if (!totals) co_return totals.error();
-  const auto built = co_await builder.Build(day, *totals, configuration, domain,
+  const auto spool = co_await Read(day);
+  if (!spool) co_return spool.error();
+  for (const std::string& folder : spool->missing) {
+    if (IsLastChance(day, clock->WallNow())) {
+      Log(LogLevel::kError, "spool_missing",
+          {{"folder", folder},
+           {"day", FormatDay(day)},
+           {"effect",
+            "the day is reported without it, after three days of waiting"}});
+      continue;
+    }
+    co_return Error{folder +
+                    " is not there: is it mounted? The day waits for it, up to "
+                    "three days (see spool.directory)"};
+  }
+  const std::shared_ptr<const DayTotals> totals = spool->totals;
+  const auto built = co_await builder.Build(day, totals, configuration, domain,
                                             std::move(progress));
   if (!built || !domain.empty()) co_return built;
   ClosedDay closed;
   closed.day = day;
   closed.at = clock->WallNow();
-  closed.lines = (*totals)->lines();
-  closed.skipped = (*totals)->skipped();
-  closed.lost = (*totals)->lost();
+  closed.lines = totals->lines();
+  closed.skipped = totals->skipped();
+  closed.lost = totals->lost();
   closed.domains = built->domains;
+  // The clock may have been set back meanwhile.
+  if (!HasEnded(day, closed.at))
+    co_return Error{FormatDay(day) + " has not ended by the clock any more"};
   const Status written = queue->Close(closed);
   if (!written) co_return written.error();
   // So that whoever wrote them need not keep them longer.
@@ -113,7 +130,9 @@ Awaitable<Result<BuiltDay>> ReportEngine::Queue(Day day, std::string domain,
        {"unwanted", built->unwanted},
        {"unknown", built->unknown},
        {"suppressed", built->suppressed},
-       {"our_own", built->our_own}});
+       {"our_own", built->our_own},
+       {"too_many", built->too_many},
+       {"broken", built->broken}});
   co_return built;
 }
 
@@ -127,6 +146,16 @@ Awaitable<void> ReportEngine::CheckDkim() {
          {"advice",
           "set report.dkim_key and report.dkim_selector, unless Postfix's "
           "milter signs what sendmail takes"}});
+  for (const std::string& parameter : current->rewriters)
+    Log(LogLevel::kWarn, "sender_rewritten",
+        {{"parameter", parameter},
+         {"address", current->identity.sender},
+         {"effect",
+          "Postfix rewrites the From field behind our DKIM signature: "
+          "receivers "
+          "ignore the reports"},
+         {"advice",
+          "set report.sender_address to an address that it leaves alone"}});
   const std::vector<PublishedKey> keys = co_await PublishedKeys();
   for (const PublishedKey& key : keys) {
     if (key.problem.empty())

@@ -34,10 +34,16 @@ struct ReportEngine {
   // For what comes. After an Error nothing has changed.
   Status Use(ReportConfigurationPtr configuration);
 
+  struct SpoolDay {
+    std::shared_ptr<const DayTotals> totals;
+    std::vector<std::string> missing;  // folders that are not there
+  };
   // The spools' totals of a day; reading blocks a thread of its own.
-  Awaitable<Result<std::shared_ptr<const DayTotals>>> Read(Day day);
+  Awaitable<Result<SpoolDay>> Read(Day day);
   // Reads a day, builds its reports ("": of all domains, and then it is
-  // closed) and puts them into the queue.
+  // closed) and puts them into the queue. While a further spool.directory is
+  // missing, that is an Error until the day's last chance (kCatchUpDays): then
+  // it is closed without that folder.
   Awaitable<Result<BuiltDay>> Queue(Day day, std::string domain,
                                     DayBuilder::Progress progress);
   // Of the keys that we sign with, whether DNS has the public half.

@@ -13,9 +13,9 @@ namespace {
 
 constexpr size_t kMaxDisplayName = 200;  // bytes
 constexpr size_t kBase64Line = 76;       // RFC 2045 section 6.8
-// RFC 2047 section 2: an encoded word has 75 characters at most; 12 of them
-// stand around the base64 of 45 bytes.
-constexpr size_t kEncodedWordBytes = 45;
+// RFC 2047 section 2: a line that an encoded word stands on has 76 characters
+// at most. "From: " or " " stand before it, 12 around the base64 of 42 bytes.
+constexpr size_t kEncodedWordBytes = 42;
 
 // RFC 5322 section 3.3.
 std::string MailDate(WallTime time) {
@@ -52,19 +52,20 @@ std::string EncodedWords(std::string_view text) {
   return words;
 }
 
-// RFC 5322 section 3.4: a display name of any text.
+// RFC 5322 section 3.4: a display name of any text, and what parts it from the
+// address.
 std::string DisplayName(std::string_view name) {
   const std::string clean = CleanText(name, kMaxDisplayName);
   const bool ascii = std::all_of(clean.begin(), clean.end(), [](char c) {
     return static_cast<unsigned char>(c) < 0x80;
   });
-  if (!ascii) return EncodedWords(clean);
+  if (!ascii) return EncodedWords(clean) + "\n ";
   std::string quoted = "\"";
   for (char c : clean) {
     if (c == '"' || c == '\\') quoted += '\\';
     quoted += c;
   }
-  return quoted + '"';
+  return quoted + "\" ";
 }
 
 std::string InLines(std::string_view base64) {
@@ -83,7 +84,7 @@ std::string FormatReportMail(const ReportMail& mail,
   // In no base64, and at the start of no line of text.
   const std::string boundary = "=_" + id.substr(0, id.find('@'));
   const std::string part = "\n--" + boundary;
-  return "From: " + DisplayName(submitter.organization_name) + " <" +
+  return "From: " + DisplayName(submitter.organization_name) + "<" +
          mail.sender + ">\nTo: " + mail.recipient +
          "\nDate: " + MailDate(mail.date) +
          // RFC 8460 section 5.3.

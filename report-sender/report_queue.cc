@@ -59,8 +59,21 @@ CREATE TABLE mails(
   PRIMARY KEY(day, domain)) WITHOUT ROWID;
 )";
 
+// Mails that came back. The address is in lower case.
+constexpr char kBouncesSchema[] = R"(
+CREATE TABLE IF NOT EXISTS bounces(
+  address TEXT NOT NULL, day TEXT NOT NULL, reason TEXT NOT NULL,
+  PRIMARY KEY(address, day)) WITHOUT ROWID;
+)";
+
+constexpr auto kWaiting = static_cast<int64_t>(DeliveryState::kWaiting);
+constexpr auto kDropped = static_cast<int64_t>(DeliveryState::kDropped);
+
 int64_t ToInt(WallTime time) { return time.time_since_epoch().count(); }
-WallTime ToTime(int64_t seconds) { return WallTime(Seconds(seconds)); }
+// Within what can be told, whatever the file holds.
+WallTime ToTime(int64_t seconds) {
+  return WallTime(Seconds(std::clamp<int64_t>(seconds, 0, 253402300799)));
+}
 
 std::optional<WallTime> TimeOrNone(const Statement& row, int column) {
   if (row.IsNull(column)) return std::nullopt;
@@ -145,10 +158,14 @@ Status ReportQueue::Prepare() {
                       "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;") !=
           SQLITE_OK)
     return Failed("use");
-  if (!is_new) return Done{};
+  if (!is_new)
+    // Of later make; earlier versions do not mind it.
+    return sqlite::Execute(db, kBouncesSchema) == SQLITE_OK
+               ? Status(Done{})
+               : Status(Failed("use"));
   chmod(path_.c_str(), 0640);
   const std::string make =
-      std::string("BEGIN IMMEDIATE;") + kSchema +
+      std::string("BEGIN IMMEDIATE;") + kSchema + kBouncesSchema +
       "PRAGMA application_id = " + std::to_string(kApplicationId) +
       ";PRAGMA user_version = " + std::to_string(kVersion) + ";COMMIT;";
   if (sqlite::Execute(db, make.c_str()) == SQLITE_OK) return Done{};
@@ -209,10 +226,10 @@ Result<bool> ReportQueue::TakeDelivering() {
   return true;
 }
 
-Result<bool> ReportQueue::IsClosed(Day day) {
+Result<bool> ReportQueue::IsClosed(Day day, WallTime now) {
   const std::string text = FormatDay(day);
-  Statement row(db_.get(), "SELECT 1 FROM days WHERE day = ?");
-  const bool found = row.Bind(1, text).Step();
+  Statement row(db_.get(), "SELECT 1 FROM days WHERE day = ? AND at <= ?");
+  const bool found = row.Bind(1, text).Bind(2, ToInt(now)).Step();
   if (row.failed()) return Failed("read");
   return found;
 }
@@ -248,7 +265,8 @@ Status ReportQueue::Add(std::span<const NewReport> reports,
                      " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)");
     Statement delivery(db_.get(),
                        "INSERT INTO deliveries(report, destination, host,"
-                       " by_mail, next) VALUES(?, ?, ?, ?, ?)");
+                       " by_mail, next, state, finished, reason)"
+                       " VALUES(?, ?, ?, ?, ?, ?, ?, ?)");
     for (const NewReport& one : reports) {
       const std::string id = ReportId(one.day, one.domain, identity.submitter);
       const std::string day = FormatDay(one.day);
@@ -276,7 +294,11 @@ Status ReportQueue::Add(std::span<const NewReport> reports,
             .Bind(2, uri)
             .Bind(3, host)
             .Bind(4, std::holds_alternative<MailAddress>(to.destination))
-            .Bind(5, ToInt(next));
+            .Bind(8, to.refused);
+        if (to.refused.empty())
+          delivery.Bind(5, ToInt(next)).Bind(6, kWaiting).BindNull(7);
+        else
+          delivery.BindNull(5).Bind(6, kDropped).Bind(7, ToInt(now));
         const Status destined = Run("write", delivery);
         if (!destined) return destined;
       }
@@ -288,7 +310,10 @@ Status ReportQueue::Add(std::span<const NewReport> reports,
 Status ReportQueue::Close(const ClosedDay& day) {
   const std::string text = FormatDay(day.day);
   Statement row(db_.get(),
-                "INSERT OR IGNORE INTO days VALUES(?, ?, ?, ?, ?, ?)");
+                "INSERT INTO days VALUES(?, ?, ?, ?, ?, ?) ON CONFLICT DO"
+                " UPDATE SET at = excluded.at, lines = excluded.lines,"
+                " skipped = excluded.skipped, lost = excluded.lost,"
+                " domains = excluded.domains WHERE at > excluded.at");
   row.Bind(1, text)
       .Bind(2, ToInt(day.at))
       .Bind(3, static_cast<int64_t>(day.lines))
@@ -332,13 +357,14 @@ Result<std::optional<Parcel>> ReportQueue::Load(int64_t number) {
   const bool found = row.Bind(1, number).Step();
   if (row.failed()) return Failed("read");
   if (!found) return std::optional<Parcel>();
-  const auto destination = ParseDestination(row.Text(0));
-  if (!destination)
-    return Error{"the queue of reports " + path_ +
-                 " has a destination that is none: " + Printable(row.Text(0))};
   Parcel parcel;
   parcel.number = number;
-  parcel.destination = *destination;
+  if (const auto destination = ParseDestination(row.Text(0)))
+    parcel.destination = *destination;
+  else
+    parcel.unreadable =
+        "the queue of reports " + path_ +
+        " has a destination that is none: " + Printable(row.Text(0));
   parcel.attempts = static_cast<int>(row.Int(1));
   parcel.first_attempt = TimeOrNone(row, 2);
   parcel.day = DayIn(row, 3);
@@ -541,16 +567,19 @@ Result<uint64_t> ReportQueue::Overdue(Day day, const std::string& domain,
   return static_cast<uint64_t>(row.Int(0));
 }
 
-Status ReportQueue::Forget(Day before) {
-  const std::string text = FormatDay(before);
+Status ReportQueue::Forget(uint32_t keep) {
+  // NULL where there are fewer days: then nothing is before it.
+  const std::string before =
+      "(SELECT day FROM days ORDER BY day DESC LIMIT 1 OFFSET ?)";
   return Transact("write", [&]() -> Status {
-    for (const char* sql :
-         {"DELETE FROM reports WHERE day < ? AND NOT EXISTS (SELECT 1 FROM"
-          " deliveries d WHERE d.report = reports.number AND d.state = 0)",
-          "DELETE FROM days WHERE day < ?",
-          "DELETE FROM mails WHERE day < ?"}) {
-      Statement row(db_.get(), sql);
-      const Status done = Run("write", row.Bind(1, text));
+    for (const std::string& sql :
+         {"DELETE FROM reports WHERE day < " + before +
+              " AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.report ="
+              " reports.number AND d.state = 0)",
+          "DELETE FROM mails WHERE day < " + before}) {
+      Statement row(db_.get(), sql.c_str());
+      const Status done =
+          Run("write", row.Bind(1, static_cast<int64_t>(keep - 1)));
       if (!done) return done;
     }
     return Done{};

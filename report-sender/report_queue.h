@@ -49,6 +49,8 @@ struct NewReport {
   struct To {
     Destination destination;
     WallTime not_before;  // or when it is added
+    // Not empty: it is dropped at once, and this is why. `retry` sends it.
+    std::string refused = "";
   };
   std::vector<To> to;
 };
@@ -86,6 +88,8 @@ struct Parcel {
   std::string gzip;
   int attempts = 0;  // so far
   std::optional<WallTime> first_attempt;
+  // Not empty: the file holds nonsense in its place, and this is what.
+  std::string unreadable = "";
 };
 
 // How an attempt ended.
@@ -126,6 +130,18 @@ struct DayRow {
   uint64_t reports_delivered = 0;
 };
 
+// An address that gets no reports for a while: its mails came back.
+struct PausedAddress {
+  std::string address;  // in lower case
+  Day until;            // from then on it gets reports again
+  std::string reason;   // of the last that came back
+};
+
+// Three different days of permanent failure in thirty pause an address for
+// thirty days from the last of them.
+inline constexpr int kBounceDays = 3;
+inline constexpr std::chrono::days kPause{30};
+
 class ReportQueue {
  public:
   // Opens `path`, or makes it.
@@ -137,11 +153,14 @@ class ReportQueue {
   // True: this process delivers, until it ends. False: another one does.
   Result<bool> TakeDelivering();
 
-  Result<bool> IsClosed(Day day);
+  // A day that was closed later than `now` was closed by a clock that was
+  // ahead: it is still open.
+  Result<bool> IsClosed(Day day, WallTime now);
   // All or none; those that are there stay as they are. None is due before
   // `now`.
   Status Add(std::span<const NewReport> reports, const Identity& identity,
              WallTime now);
+  // Closes it once; again only where it had been closed later than `day.at`.
   Status Close(const ClosedDay& day);
   // Mails of ours handed over on `day` to addresses at `domain`.
   Result<uint64_t> MailsTo(const std::string& domain, Day day);
@@ -161,6 +180,16 @@ class ReportQueue {
   Result<uint64_t> Retry(const std::string& id, WallTime now);
   Result<uint64_t> Drop(const std::string& id, WallTime now);
 
+  // A mail with this report-id came back from `address` on `day`. False: none
+  // of ours was handed over to that address in the ten days before; or, with
+  // `address` "", to several.
+  Result<bool> NoteBounce(const std::string& report_id,
+                          const std::string& address, WallTime now,
+                          const std::string& reason);
+  Result<std::vector<PausedAddress>> Paused(Day today);
+  // By the operator's word. False: nothing had come back from it.
+  Result<bool> Resume(const std::string& address);
+
   Result<std::vector<DayRow>> Days();
   // `day`: that one alone. Without `all`, what was delivered is left out.
   Result<std::vector<DeliveryRow>> Deliveries(std::optional<Day> day, bool all);
@@ -169,9 +198,11 @@ class ReportQueue {
   Result<uint64_t> Waiting();
   Result<uint64_t> Overdue(Day day, const std::string& domain, WallTime now);
 
-  // Forgets the reports of days before `day` of which nothing waits. That they
-  // were closed is never forgotten: nor is it by a clock that is wrong.
-  Status Forget(Day before);
+  // Forgets the reports and mails of all but the newest `keep` closed days; not
+  // what waits, and never that a day was closed. No clock is asked: one that
+  // was wrong costs as many days of history as it closed, and no more.
+  // REQUIRES: keep > 0.
+  Status Forget(uint32_t keep);
 
  private:
   explicit ReportQueue(std::string path) : path_(std::move(path)) {}

@@ -10,11 +10,9 @@ namespace {
 
 using std::chrono::days;
 
-constexpr int kCatchUpDays = 3;
 constexpr Seconds kFirstPause{5 * 60};
 constexpr Seconds kLongestPause{4 * 3600};
 constexpr int kMinAttempts = 3;
-constexpr Seconds kStep{60};
 
 // The same on every machine (FNV-1a).
 uint64_t Hash(std::string_view text) {
@@ -26,10 +24,34 @@ uint64_t Hash(std::string_view text) {
   return hash ^ (hash >> 32);
 }
 
+// After so many attempts before it.
+Seconds PauseAfter(int attempts) {
+  Seconds pause = kFirstPause;
+  for (int i = 0; i < attempts && pause < kLongestPause; ++i) pause *= 2;
+  return std::min(pause, kLongestPause);
+}
+
+// Those that failed together do not come back together.
+Seconds Spread(Seconds pause) { return pause / 10; }
+
+// As many as there are in `retry_for` however the pauses are spread.
+int AttemptsIn(Seconds retry_for) {
+  int attempts = 1;
+  for (Seconds at{0}; at < retry_for; ++attempts) {
+    const Seconds pause = PauseAfter(attempts - 1);
+    at += pause + Spread(pause);
+  }
+  return std::max(attempts, kMinAttempts);
+}
+
 }  // namespace
 
 bool HasEnded(Day day, WallTime now) {
   return now >= WallTime(day) + days(1) + kGrace;
+}
+
+bool IsLastChance(Day day, WallTime now) {
+  return day + days(kCatchUpDays) <= DayOf(now - kGrace);
 }
 
 std::vector<Day> DaysToClose(WallTime now) {
@@ -45,35 +67,21 @@ WallTime DeliveryTime(WallTime now, Seconds jitter, const std::string& key) {
 }
 
 Settlement SettlementOf(const Parcel& parcel, const Handover& handover,
-                        WallTime now, Seconds retry_for) {
+                        WallTime now, Seconds retry_for, bool clock_is_even) {
   if (handover.accepted) return {DeliveryState::kDelivered, now, {}, ""};
   if (handover.unwanted)
     return {DeliveryState::kDropped, now, {}, handover.reason};
   const WallTime end = parcel.first_attempt.value_or(now) + retry_for;
-  // Some tries there must have been: a clock may have leapt.
-  if (now >= end && parcel.attempts + 1 >= kMinAttempts)
+  if (now >= end && clock_is_even &&
+      parcel.attempts + 1 >= AttemptsIn(retry_for))
     return {DeliveryState::kGivenUp, now, {}, handover.reason};
-  Seconds pause = kFirstPause;
-  for (int i = 0; i < parcel.attempts && pause < kLongestPause; ++i) pause *= 2;
-  pause = std::min(pause, kLongestPause);
-  // Those that failed together do not come back together.
-  pause += Seconds(parcel.number % (pause.count() / 10));
-  pause = std::max(pause, handover.retry_after.value_or(Seconds(0)));
-  const WallTime again =
-      now < end ? std::min(now + pause, end) : now + kFirstPause;
+  Seconds pause = PauseAfter(parcel.attempts);
+  pause += Seconds(parcel.number % Spread(pause).count());
+  WallTime again = now + pause;
+  if (now < end)
+    again = std::min(
+        end, std::max(again, now + handover.retry_after.value_or(pause)));
   return {DeliveryState::kWaiting, now, again, handover.reason};
-}
-
-bool ClockWatch::IsEven(SteadyTime steady, WallTime wall) {
-  const std::chrono::nanoseconds offset =
-      wall.time_since_epoch() - steady.time_since_epoch();
-  const bool first = !offset_;
-  const bool stepped =
-      !first && (offset > *offset_ + kStep || offset < *offset_ - kStep);
-  if (first) even_since_ = steady - kGrace;
-  if (stepped) even_since_ = steady;
-  if (first || stepped) offset_ = offset;
-  return steady - even_since_ >= kGrace;
 }
 
 }  // namespace postern

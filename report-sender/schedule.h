@@ -19,6 +19,12 @@ inline constexpr Seconds kGrace{5 * 60};
 // Whether `day` is over, its last outcomes written.
 bool HasEnded(Day day, WallTime now);
 
+// A day is tried to be closed for so many days; on the last of them, without
+// what is missing. Later it is not closed any more.
+inline constexpr int kCatchUpDays = 3;
+
+bool IsLastChance(Day day, WallTime now);
+
 // The days that may be closed at `now`, the oldest first: yesterday, and those
 // that may have been missed before.
 std::vector<Day> DaysToClose(WallTime now);
@@ -29,19 +35,12 @@ WallTime DeliveryTime(WallTime now, Seconds jitter, const std::string& key);
 
 // RFC 8460 section 5.5: again after longer and longer, until `retry_for` after
 // the first attempt; then given up.
+//
+// A clock that leaps ahead gives nothing up: `clock_is_even` says whether it is
+// believed (common/even_clock.h), and as many attempts must have been made as
+// the pauses between them leave room for in `retry_for`. A leap makes at most
+// one of them early.
 Settlement SettlementOf(const Parcel& parcel, const Handover& handover,
-                        WallTime now, Seconds retry_for);
-
-// Whether the wall clock can be believed: a day that is closed while it is
-// wrong would be reported in part. After a step, it has to go on evenly for
-// kGrace first.
-class ClockWatch {
- public:
-  bool IsEven(SteadyTime steady, WallTime wall);
-
- private:
-  std::optional<std::chrono::nanoseconds> offset_;
-  SteadyTime even_since_{};
-};
+                        WallTime now, Seconds retry_for, bool clock_is_even);
 
 }  // namespace postern

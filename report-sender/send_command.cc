@@ -84,7 +84,7 @@ class Sender {
  private:
   Awaitable<Status> Send() {
     co_await engine_.CheckDkim();
-    const auto closed = engine_.queue->IsClosed(request_.day);
+    const auto closed = engine_.queue->IsClosed(request_.day, WallNow());
     if (!closed) co_return closed.error();
     if (!*closed) {
       std::fprintf(stderr, "reading the spool of %s ...\n",
@@ -98,14 +98,15 @@ class Sender {
       if (!built) co_return built.error();
       std::printf(
           "%s: %s, %s wanted; %llu ask for none, %llu suppressed, %llu with "
-          "mails of ours alone, %llu of which DNS does not say\n",
+          "mails of ours alone, %llu of which DNS does not say%s\n",
           FormatDay(request_.day).c_str(),
           Counted(built->domains, "domain").c_str(),
           Counted(built->reports, "report").c_str(),
           static_cast<unsigned long long>(built->unwanted),
           static_cast<unsigned long long>(built->suppressed),
           static_cast<unsigned long long>(built->our_own),
-          static_cast<unsigned long long>(built->unknown));
+          static_cast<unsigned long long>(built->unknown),
+          built->broken > 0 ? "; some could not be built, see the log" : "");
       std::fflush(stdout);
     }
     co_return co_await Deliver();
@@ -149,13 +150,15 @@ class Sender {
   }
 
   Awaitable<Status> SendCopies() {
-    const auto totals = co_await engine_.Read(request_.day);
-    if (!totals) co_return totals.error();
+    const auto spool = co_await engine_.Read(request_.day);
+    if (!spool) co_return spool.error();
+    TellMissing(spool->missing);
+    const auto& totals = spool->totals;
     const Identity& identity = engine_.configuration->identity;
     uint64_t sent = 0;
-    for (const std::string_view name : (*totals)->domains()) {
+    for (const std::string_view name : totals->domains()) {
       if (!request_.domain.empty() && name != request_.domain) continue;
-      const auto one = (*totals)->Of(name);
+      const auto one = totals->Of(name);
       if (!one) continue;
       NewReport report = MakeReport(*one, request_.day, identity);
       Parcel parcel;
@@ -215,6 +218,9 @@ int SendReports(const CommandLine& line) {
   if (!request) return Complain(request.error().message, kUsage);
   auto configuration = LoadReportConfiguration(line.options, HostName());
   if (!configuration) return Complain(configuration.error().message, kUsage);
+  if (const std::string& missing = (*configuration)->not_sending;
+      !missing.empty())
+    return Complain(missing, kUsage);
   RaiseOpenFiles(kFiles);
   auto queue = request->to ? OpenNoQueue(**configuration)
                            : OpenOwnQueue(**configuration);

@@ -11,6 +11,7 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include "common/accounts.h"
+#include "common/even_clock.h"
 #include "common/keep_running.h"
 #include "common/listener.h"
 #include "common/log.h"
@@ -63,6 +64,7 @@ class Reporter {
   void Start(const std::vector<Listener>& metrics) {
     for (const Listener& listener : metrics) metrics_server_.Listen(listener);
     const auto executor = loop_.get_executor();
+    TellNotSending(*engine_.configuration);
     Keep("signals", [this] { return HandleSignals(); });
     Keep("close-days", [this] { return CloseDays(); });
     Keep("deliver", [this] { return DeliverOn(); });
@@ -91,25 +93,50 @@ class Reporter {
 
   Awaitable<void> DeliverOn() {
     for (;;) {
-      Guarded([this] { engine_.deliverer.Look(); });
+      LookAtClock();
+      if (MaySend()) Guarded([this] { engine_.deliverer.Look(); });
       if (const auto waiting = engine_.queue->Waiting())
         waiting_.Set(static_cast<double>(*waiting));
       co_await Pause(kLookInterval);
     }
   }
 
+  // Days and reports wait until we are somebody: a day for kCatchUpDays, a
+  // report for as long as it takes.
+  bool MaySend() const { return engine_.configuration->not_sending.empty(); }
+
+  static void TellNotSending(const ReportConfiguration& configuration) {
+    if (configuration.not_sending.empty()) return;
+    Log(LogLevel::kError, "nothing_is_sent",
+        {{"reason", configuration.not_sending},
+         {"effect",
+          "no report is made or sent; days wait for up to three days"},
+         {"advice", "then reload: systemctl reload postern-report"}});
+  }
+
+  // Every few seconds, whatever else is long under way.
+  void LookAtClock() {
+    const bool was_even = clock_is_even_;
+    clock_is_even_ =
+        watch_.IsEven(engine_.clock->BootNow(), engine_.clock->WallNow());
+    engine_.deliverer.BelieveClock(clock_is_even_);
+    if (was_even && !clock_is_even_)
+      Log(LogLevel::kWarn, "clock_stepped",
+          {{"effect",
+            "no day is closed and no report given up until the clock has gone "
+            "evenly for ten minutes"}});
+  }
+
   Awaitable<void> CloseDays() {
     for (;;) {
       Seconds pause = kCloseInterval;
-      const WallTime now = engine_.clock->WallNow();
-      const bool even = watch_.IsEven(engine_.clock->Now(), now);
-      if (!even && was_even_)
-        Log(LogLevel::kWarn, "clock_stepped",
-            {{"effect", "no day is closed for five minutes"}});
-      was_even_ = even;
-      if (even && !stopping_)
-        for (const Day day : DaysToClose(now))
-          if (!co_await IsClosed(day)) pause = kCloseAgain;
+      for (const Day day : DaysToClose(engine_.clock->WallNow())) {
+        // Anew for each: a day takes its time.
+        if (stopping_ || !clock_is_even_ || !MaySend() ||
+            !HasEnded(day, engine_.clock->WallNow()))
+          break;
+        if (!co_await IsClosed(day)) pause = kCloseAgain;
+      }
       co_await Pause(pause);
     }
   }
@@ -127,7 +154,7 @@ class Reporter {
 
   // False: it has to be tried again.
   Awaitable<bool> CloseIfOpen(Day day) {
-    const auto closed = engine_.queue->IsClosed(day);
+    const auto closed = engine_.queue->IsClosed(day, engine_.clock->WallNow());
     if (closed && *closed) {
       NoteClosed(day);
       co_return true;
@@ -148,9 +175,8 @@ class Reporter {
     }
     NoteClosed(day);
     engine_.deliverer.Look();
-    const auto keep = std::chrono::days(
+    const Status forgotten = engine_.queue->Forget(
         std::max<uint32_t>(engine_.configuration->options.spool.keep_days, 4));
-    const Status forgotten = engine_.queue->Forget(day - keep);
     if (!forgotten)
       Log(LogLevel::kWarn, "queue_not_cleaned",
           {{"reason", forgotten.error().message}});
@@ -225,6 +251,7 @@ class Reporter {
     const LogLevel level = wanted->options.log.level;
     const Status used = engine_.Use(std::move(wanted));
     if (used) SetLogLevel(level);
+    if (used) TellNotSending(*engine_.configuration);
     if (used && restart)
       Log(LogLevel::kWarn, "restart_needed",
           {{"keys",
@@ -242,8 +269,8 @@ class Reporter {
   // Caught from now on: who hears "ready" may send one at once.
   asio::signal_set signals_;
   MetricsServer metrics_server_;
-  ClockWatch watch_;
-  bool was_even_ = true;
+  EvenClock watch_;
+  bool clock_is_even_ = false;
   bool stopping_ = false;
   prometheus::Gauge& waiting_;
   prometheus::Gauge& last_closed_;

@@ -92,7 +92,8 @@ void PutTime(JsonText& out, const std::optional<WallTime>& time, bool next) {
 }
 
 void PutStatus(const std::vector<DayRow>& days,
-               const std::vector<DeliveryRow>& deliveries, JsonText& out) {
+               const std::vector<DeliveryRow>& deliveries,
+               const std::vector<PausedAddress>& paused, JsonText& out) {
   out.PutList(R"({"days":[)", days, [&](const DayRow& day) {
     out.Put(R"({"day":")", FormatDay(day.day));
     if (day.closed) {
@@ -123,15 +124,22 @@ void PutStatus(const std::vector<DayRow>& days,
     out.PutIfKnown(R"(,"reason":")", row.reason);
     out.Put("}");
   });
+  out.PutList(R"(,"paused":[)", paused, [&](const PausedAddress& one) {
+    out.Put(R"({"address":")", one.address);
+    out.Put(R"(,"until":")", FormatDay(one.until));
+    out.Put(R"(,"reason":")", one.reason);
+    out.Put("}");
+  });
   out.Put("}");
 }
 
 std::string StatusJson(const std::vector<DayRow>& days,
-                       const std::vector<DeliveryRow>& deliveries) {
+                       const std::vector<DeliveryRow>& deliveries,
+                       const std::vector<PausedAddress>& paused) {
   std::string json;
   {
     JsonText out(json);
-    PutStatus(days, deliveries, out);
+    PutStatus(days, deliveries, paused, out);
   }
   return json;
 }
@@ -165,10 +173,17 @@ int ReportStatus(const CommandLine& line) {
     std::erase_if(*days, [&](const DayRow& one) { return one.day != *day; });
   const auto deliveries = (*queue)->Deliveries(day, line.all);
   if (!deliveries) return Complain(deliveries.error().message, kTemporary);
+  const auto paused = (*queue)->Paused(DayOf(WallNow()));
+  if (!paused) return Complain(paused.error().message, kTemporary);
   if (line.json)
-    std::puts(StatusJson(*days, *deliveries).c_str());
+    std::puts(StatusJson(*days, *deliveries, *paused).c_str());
   else
     PrintText(*days, *deliveries);
+  if (!line.json)
+    for (const PausedAddress& one : *paused)
+      std::printf("paused until %s: %s (its mails came back: %s)\n",
+                  FormatDay(one.until).c_str(), Printable(one.address).c_str(),
+                  Printable(one.reason).c_str());
   const bool given_up = std::any_of(
       deliveries->begin(), deliveries->end(), [](const DeliveryRow& row) {
         return row.state == DeliveryState::kGivenUp;

@@ -24,7 +24,10 @@ std::string RecordOf(const std::string& rua) {
 
 class DayBuilderTest : public testing::Test, public QueueFolder {
  protected:
-  DayBuilderTest() { configuration->identity = ExampleIdentity(); }
+  DayBuilderTest() {
+    configuration->identity = ExampleIdentity();
+    configuration->options.report.max_per_target = 1000000;
+  }
   void TearDown() override { world.End(); }
 
   void Had(const Outcome& outcome) { totals->AddLine(LineOf(outcome)); }
@@ -233,12 +236,13 @@ TEST_F(DayBuilderTest, WithFailuresOnlyADomainWithoutGetsNone) {
 
 // --- our own mails (RFC 8460 section 3)
 
-TEST_F(DayBuilderTest, OurOwnMailsAreNotCounted) {
+// Many mails may have gone in one session, and none of them may be told of.
+TEST_F(DayBuilderTest, NumbersAreToldAsTheyWere) {
   MailsOfOurs(2);
   Had(StsSuccess());  // 3 sessions
   Wants(kPost);
   EXPECT_EQ(Built().reports, 1u);
-  EXPECT_EQ(Rows(kDay).at(0).successful, 1u);
+  EXPECT_EQ(Rows(kDay).at(0).successful, 3u);
 }
 
 TEST_F(DayBuilderTest, ADomainThatHadOnlyOurMailsGetsNone) {
@@ -258,7 +262,7 @@ TEST_F(DayBuilderTest, FailuresAreReportedWhoseverTheyAre) {
   Wants(kPost);
   EXPECT_EQ(Built().reports, 1u);
   const DeliveryRow row = Rows(kDay).at(0);
-  EXPECT_EQ(row.successful, 0u);
+  EXPECT_EQ(row.successful, 3u);
   EXPECT_EQ(row.failed, 1u);
 }
 
@@ -284,27 +288,61 @@ PolicyTotals PolicyWith(uint64_t successful, uint64_t failed) {
   return policy;
 }
 
-TEST(Subtract, TakesFromOnePolicyAfterTheOther) {
-  DomainTotals totals = TotalsOf({PolicyWith(2, 0), PolicyWith(3, 1)});
-  EXPECT_TRUE(Subtract(4, totals));
-  EXPECT_EQ(totals.policies[0].successful, 0u);
-  EXPECT_EQ(totals.policies[1].successful, 1u);
-  EXPECT_EQ(totals.policies[1].failed, 1u);
+TEST(MayAllBeOurs, OnlySuccessesAndAsManyAsMails) {
+  const DomainTotals five = TotalsOf({PolicyWith(2, 0), PolicyWith(3, 0)});
+  EXPECT_FALSE(MayAllBeOurs(0, five));
+  EXPECT_FALSE(MayAllBeOurs(4, five));
+  EXPECT_TRUE(MayAllBeOurs(5, five));
+  EXPECT_TRUE(MayAllBeOurs(UINT64_MAX, five));
+  EXPECT_FALSE(MayAllBeOurs(1000, TotalsOf({PolicyWith(1, 1)})));
+  DomainTotals totals = TotalsOf({PolicyWith(1, 0)});
+  totals.policies[0].details.emplace_back();
+  EXPECT_FALSE(MayAllBeOurs(1, totals));
 }
 
-TEST(Subtract, SaysWhetherSomethingIsLeft) {
-  DomainTotals totals = TotalsOf({PolicyWith(2, 0), PolicyWith(3, 0)});
-  EXPECT_TRUE(Subtract(4, totals));
-  EXPECT_FALSE(Subtract(1, totals));
-  totals = TotalsOf({PolicyWith(1, 0)});
-  totals.policies[0].details.emplace_back();
-  EXPECT_TRUE(Subtract(1, totals));
-  totals = TotalsOf({PolicyWith(1, 1)});
-  EXPECT_TRUE(Subtract(1000, totals));
-  totals = TotalsOf({PolicyWith(2, 0)});
-  EXPECT_FALSE(Subtract(UINT64_MAX, totals));
-  totals = TotalsOf({});
-  EXPECT_FALSE(Subtract(1, totals));
+// --- targets that are not served
+
+TEST_F(DayBuilderTest, NobodyFromOutsideGetsReportsIntoOurHouse) {
+  configuration->own_domains->Add("example.net");
+  Had(StsSuccess());
+  Had(StsSuccess("a.example.net"));
+  Wants("mailto:all@lists.example.net," + std::string(kMail));
+  world.dns.Txt("_smtp._tls.a.example.net",
+                {RecordOf("mailto:tls@example.net")});
+  const BuiltDay built = Built();
+  EXPECT_EQ(built.reports, 2u);
+  EXPECT_EQ(built.inside, 1u);
+  EXPECT_EQ(StateOf("mailto:all@lists.example.net"), "dropped 0");
+  EXPECT_EQ(StateOf(kMail), "waiting 0");
+  EXPECT_EQ(StateOf("mailto:tls@example.net"), "waiting 0");
+}
+
+TEST_F(DayBuilderTest, NoTargetIsFlooded) {
+  configuration->options.report.max_per_target = 2;
+  for (int i = 0; i < 5; ++i) {
+    const std::string name = "d" + std::to_string(i) + ".example";
+    Had(StsSuccess(name));
+    world.dns.Txt("_smtp._tls." + name, {RecordOf(kOtherMail)});
+  }
+  const BuiltDay built = Built();
+  EXPECT_EQ(built.reports, 2u);
+  EXPECT_EQ(built.too_many, 3u);
+  EXPECT_EQ(built.suppressed, 3u);
+}
+
+TEST_F(DayBuilderTest, AnAddressWhoseMailsComeBackIsPaused) {
+  Add({ReportAbout("old.example", {kMail}, kNow, kDay - std::chrono::days(1))});
+  const std::string id = Rows().at(0).report_id;
+  Settle(LoadOnly(), {DeliveryState::kDelivered, kNow, {}, ""});
+  for (int day = 0; day < 3; ++day)
+    EXPECT_TRUE(*queue().NoteBounce(id, "TLS@example.com",
+                                    kNow - hours(24 * day), "5.1.1"));
+  Had(StsSuccess());
+  Had(DaneFailure());
+  Wants(kMail);
+  EXPECT_EQ(Built().suppressed, 1u);
+  EXPECT_TRUE(*queue().Resume("tls@example.com"));
+  EXPECT_TRUE(queue().Paused(kDay)->empty());
 }
 
 TEST(HasFailures, ByTheSessionsOrTheDetails) {
@@ -451,16 +489,16 @@ class ThrowingResolver final : public Resolver {
   Resolver& resolver_;
 };
 
-TEST_F(DayBuilderTest, AnExceptionIsAnError) {
+TEST_F(DayBuilderTest, AnExceptionEndsItsDomainOnly) {
   ThrowingResolver throwing(world.dns);
   resolver = &throwing;
   Had(StsSuccess());
   Had(StsSuccess("bad.example"));
   Wants(kMail);
-  const auto built = Build();
-  ASSERT_FALSE(built);
-  EXPECT_EQ(built.error().message,
-            "cannot build the report about bad.example: a bug");
+  const BuiltDay built = Built();
+  EXPECT_EQ(built.reports, 1u);
+  EXPECT_EQ(built.broken, 1u);
+  EXPECT_EQ(Queued(), std::string("example.com>") + kMail + " ");
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ class ReadDayTest : public testing::Test {
   void Write(const std::string& name, const std::string& bytes, Day of = day) {
     std::ofstream(SpoolPath(Folder(name), of), std::ios::binary) << bytes;
   }
-  Status Read(const std::vector<std::string>& names) {
+  Result<std::vector<std::string>> Read(const std::vector<std::string>& names) {
     std::vector<std::string> folders;
     for (const std::string& name : names) folders.push_back(Folder(name));
     return ReadDay(folders, day, totals);
@@ -88,11 +88,23 @@ TEST_F(ReadDayTest, ATornEndIsSkippedAndCounted) {
 }
 
 TEST_F(ReadDayTest, AFolderThatIsNotThereIsAnError) {
-  const Status status = Read({"not/outcomes"});
+  const auto status = Read({"not/outcomes"});
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().message,
             "cannot read " + root +
                 "/not/outcomes/2026-11-22.jsonl: No such file or directory");
+}
+
+// Another machine's spool: its mount point is there, its outcomes are not.
+TEST_F(ReadDayTest, AFurtherSpoolThatIsNotThereIsMissing) {
+  Write(first, line);
+  for (const char* name : {"outcomes", "not/outcomes"}) {
+    totals = DayTotals();
+    const auto missing = Read({first, second, name});
+    ASSERT_TRUE(missing);
+    EXPECT_EQ(*missing, std::vector<std::string>{Folder(name)});
+    EXPECT_EQ(successful(), 3u);
+  }
 }
 
 // The first outcome makes the folder of day files.
@@ -103,7 +115,7 @@ TEST_F(ReadDayTest, BeforeTheFirstOutcomeThereIsNothing) {
 
 TEST_F(ReadDayTest, SoIsAFileThatCannotBeRead) {
   std::filesystem::create_directory(SpoolPath(Folder(first), day));
-  const Status status = Read({first});
+  const auto status = Read({first});
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().message,
             "cannot read " + root + "/first/2026-11-22.jsonl: Is a directory");

@@ -77,14 +77,14 @@ TEST(ReportMail, QuotesTheOrganizationsName) {
 
 TEST(ReportMail, EncodesANameOfAnyScript) {
   // RFC 2047.
-  EXPECT_EQ(FromField("Gr\xc3\xbcn"), "From: =?UTF-8?B?R3LDvG4=?=");
+  EXPECT_EQ(FromField("Gr\xc3\xbcn"), "From: =?UTF-8?B?R3LDvG4=?=\n");
   // Cut between two characters.
   std::string name;
   for (int i = 0; i < 25; ++i) name += "\xe2\x82\xac";
   EXPECT_EQ(FromField(name),
             "From: =?UTF-8?B?"
-            "4oKs4oKs4oKs4oKs4oKs4oKs4oKs4oKs4oKs4oKs4oKs4oKs4oKs4oKs4oKs?=\n"
-            " =?UTF-8?B?4oKs4oKs4oKs4oKs4oKs4oKs4oKs4oKs4oKs4oKs?=");
+            "4oKs4oKs4oKs4oKs4oKs4oKs4oKs4oKs4oKs4oKs4oKs4oKs4oKs4oKs?=\n"
+            " =?UTF-8?B?4oKs4oKs4oKs4oKs4oKs4oKs4oKs4oKs4oKs4oKs4oKs?=\n");
   EXPECT_EQ(FromField("a" + name).find("=?UTF-8?B?YeKCrOKCr"), 6u);
 }
 

@@ -428,13 +428,13 @@ TEST_F(ReportQueueTest, AnIdThatIsTooShortIsRefused) {
 // --- days
 
 TEST_F(ReportQueueTest, ADayIsClosedOnce) {
-  EXPECT_FALSE(*queue().IsClosed(kDay));
+  EXPECT_FALSE(*queue().IsClosed(kDay, kNow));
   EXPECT_TRUE(queue().Close({kDay, kNow, 100, 1, 2, 3}));
-  EXPECT_TRUE(*queue().IsClosed(kDay));
-  EXPECT_FALSE(*queue().IsClosed(kDay + days(1)));
+  EXPECT_TRUE(*queue().IsClosed(kDay, kNow));
+  EXPECT_FALSE(*queue().IsClosed(kDay + days(1), kNow));
   EXPECT_TRUE(queue().Close({kDay, kNow + hours(1), 0, 0, 0, 0}));
   Reopen();
-  EXPECT_TRUE(*queue().IsClosed(kDay));
+  EXPECT_TRUE(*queue().IsClosed(kDay, kNow));
   const auto rows = Days();
   ASSERT_EQ(rows.size(), 1u);
   const auto& closed = rows[0].closed;
@@ -520,7 +520,37 @@ TEST_F(ReportQueueTest, MailsThatWereTakenAreCountedByDayAndDomain) {
   EXPECT_EQ(*queue().MailsTo("example.com", kDay + days(1)), 1u);
 }
 
+// A clock that was ahead has closed days. When they come, they are open.
+TEST_F(ReportQueueTest, ADayClosedInTheFutureIsOpen) {
+  const WallTime wrong = kNow + days(400);
+  const Day future = DayOf(wrong) - days(1);
+  EXPECT_TRUE(queue().Close({kDay, wrong, 1, 0, 0, 0}));
+  EXPECT_TRUE(queue().Close({future, wrong, 0, 0, 0, 0}));
+  EXPECT_TRUE(*queue().IsClosed(future, wrong));
+  EXPECT_FALSE(*queue().IsClosed(kDay, kNow));
+  EXPECT_FALSE(*queue().IsClosed(future, wrong - Seconds(1)));
+  EXPECT_TRUE(queue().Close({kDay, kNow, 7, 0, 0, 0}));
+  EXPECT_TRUE(*queue().IsClosed(kDay, kNow));
+  EXPECT_EQ(Days().front().closed->lines, 7u);
+}
+
 // --- forgetting
+
+TEST_F(ReportQueueTest, AClockThatWasAheadCostsAsManyDaysAsItClosed) {
+  for (int ago = 9; ago >= 0; --ago) {
+    const Day day = kDay - days(ago);
+    Add({ReportAbout("a.example", {kMail}, kNow, day)});
+    SettleAll(delivered);
+    EXPECT_TRUE(queue().Close({day, kNow, 1, 0, 0, 1}));
+  }
+  for (int ahead : {397, 398, 399}) {
+    EXPECT_TRUE(
+        queue().Close({kDay + days(ahead), kNow + days(400), 0, 0, 0, 0}));
+    EXPECT_TRUE(queue().Forget(10));
+  }
+  EXPECT_EQ(Rows().size(), 7u);
+  EXPECT_TRUE(*queue().IsClosed(kDay - days(9), kNow));
+}
 
 TEST_F(ReportQueueTest, ForgetKeepsWhatWaits) {
   const Day old = kDay - days(10);
@@ -536,21 +566,27 @@ TEST_F(ReportQueueTest, ForgetKeepsWhatWaits) {
   Settle(Load(kNow).at(0), delivered);
   EXPECT_TRUE(queue().Close({old, kNow, 0, 0, 0, 0}));
   EXPECT_TRUE(queue().Close({kDay, kNow, 0, 0, 0, 0}));
-  EXPECT_TRUE(queue().Forget(kDay));
+  EXPECT_TRUE(queue().Forget(2));
+  EXPECT_EQ(Rows().size(), 6u);
+  EXPECT_TRUE(queue().Forget(1));
   std::string domains;
   for (const DeliveryRow& row : Rows()) domains += row.domain + " ";
   EXPECT_EQ(domains, "waits.example waits.example new.example ");
-  EXPECT_FALSE(*queue().IsClosed(old));
-  EXPECT_TRUE(*queue().IsClosed(kDay));
+  // For good: nothing reports it again.
+  EXPECT_TRUE(*queue().IsClosed(old, kNow));
+  EXPECT_TRUE(*queue().IsClosed(kDay, kNow));
   EXPECT_EQ(SqlNumber("SELECT count(*) FROM deliveries"), 3);
 }
 
 TEST_F(ReportQueueTest, ForgetForgetsTheMailsOfOldDays) {
   Add({ReportAbout("example.com", {kMail})});
   SettleAll(delivered);
-  EXPECT_TRUE(queue().Forget(kDay));
+  EXPECT_TRUE(queue().Forget(1));  // no day is closed
+  EXPECT_TRUE(queue().Close({kDay, kNow, 0, 0, 0, 0}));
+  EXPECT_TRUE(queue().Forget(1));
   EXPECT_EQ(*queue().MailsTo("example.com", kDay), 1u);
-  EXPECT_TRUE(queue().Forget(kDay + days(1)));
+  EXPECT_TRUE(queue().Close({kDay + days(1), kNow, 0, 0, 0, 0}));
+  EXPECT_TRUE(queue().Forget(1));
   EXPECT_EQ(*queue().MailsTo("example.com", kDay), 0u);
 }
 

@@ -105,7 +105,7 @@ Settlement AfterFailure(int attempts, const Handover& handover = Refused()) {
   Parcel parcel;
   parcel.attempts = attempts;
   if (attempts > 0) parcel.first_attempt = kNow - hours(1);
-  return SettlementOf(parcel, handover, kNow, kRetryFor);
+  return SettlementOf(parcel, handover, kNow, kRetryFor, true);
 }
 
 Seconds PauseAfter(int attempts, const Handover& handover = Refused()) {
@@ -117,7 +117,7 @@ Seconds PauseAfter(int attempts, const Handover& handover = Refused()) {
 
 TEST(SettlementOf, AnAcceptedOneIsDelivered) {
   const Settlement settlement =
-      SettlementOf(Parcel(), {true, "", std::nullopt}, kNow, kRetryFor);
+      SettlementOf(Parcel(), {true, "", std::nullopt}, kNow, kRetryFor, true);
   EXPECT_EQ(settlement.state, DeliveryState::kDelivered);
   EXPECT_EQ(settlement.at, kNow);
   EXPECT_FALSE(settlement.again);
@@ -128,7 +128,8 @@ TEST(SettlementOf, AnAcceptedOneIsDeliveredHoweverLate) {
   Parcel parcel;
   parcel.first_attempt = kNow - hours(1000);
   EXPECT_EQ(
-      SettlementOf(parcel, {true, "", std::nullopt}, kNow, kRetryFor).state,
+      SettlementOf(parcel, {true, "", std::nullopt}, kNow, kRetryFor, true)
+          .state,
       DeliveryState::kDelivered);
 }
 
@@ -154,7 +155,7 @@ TEST(SettlementOf, ThoseThatFailTogetherDoNotComeBackTogether) {
     Parcel parcel;
     parcel.number = number;
     const Settlement settlement =
-        SettlementOf(parcel, Refused(), kNow, kRetryFor);
+        SettlementOf(parcel, Refused(), kNow, kRetryFor, true);
     times.insert(*settlement.again);
     EXPECT_GE(*settlement.again, kNow + minutes(5));
     EXPECT_LT(*settlement.again, kNow + Seconds(330));
@@ -172,41 +173,68 @@ TEST(SettlementOf, TheLastTryIsAtTheEndOfTheTime) {
   Parcel parcel;
   parcel.attempts = 9;
   parcel.first_attempt = kNow - hours(23);
-  EXPECT_EQ(SettlementOf(parcel, Refused(), kNow, kRetryFor).again,
+  EXPECT_EQ(SettlementOf(parcel, Refused(), kNow, kRetryFor, true).again,
             kNow + hours(1));
   // Also where the server wants to be left alone for longer.
   parcel.attempts = 1;
   EXPECT_EQ(
-      SettlementOf(parcel, {false, "later", hours(100)}, kNow, kRetryFor).again,
+      SettlementOf(parcel, {false, "later", hours(100)}, kNow, kRetryFor, true)
+          .again,
       kNow + hours(1));
 }
 
 TEST(SettlementOf, IsGivenUpAtTheEndOfTheTime) {
   Parcel parcel;
-  parcel.attempts = 2;
+  parcel.attempts = 11;
   parcel.first_attempt = kNow - kRetryFor + Seconds(1);
-  EXPECT_EQ(SettlementOf(parcel, Refused(), kNow, kRetryFor).state,
+  EXPECT_EQ(SettlementOf(parcel, Refused(), kNow, kRetryFor, true).state,
             DeliveryState::kWaiting);
   parcel.first_attempt = kNow - kRetryFor;
   const Settlement settlement =
-      SettlementOf(parcel, {false, "no room", hours(1)}, kNow, kRetryFor);
+      SettlementOf(parcel, {false, "no room", hours(1)}, kNow, kRetryFor, true);
   EXPECT_EQ(settlement.state, DeliveryState::kGivenUp);
   EXPECT_EQ(settlement.at, kNow);
   EXPECT_FALSE(settlement.again);
   EXPECT_EQ(settlement.reason, "no room");
 }
 
-TEST(SettlementOf, AClockThatLeapsCostsNoTry) {
+TEST(SettlementOf, AClockThatIsNotEvenGivesNothingUp) {
   Parcel parcel;
-  parcel.attempts = 1;
+  parcel.attempts = 100;
   parcel.first_attempt = kNow - hours(1000);
-  EXPECT_EQ(SettlementOf(parcel, Refused(), kNow, kRetryFor).state,
-            DeliveryState::kWaiting);
+  const Settlement settlement =
+      SettlementOf(parcel, Refused(), kNow, kRetryFor, false);
+  EXPECT_EQ(settlement.state, DeliveryState::kWaiting);
+  EXPECT_EQ(settlement.again, kNow + hours(4));
+}
+
+// The clock leaps after so many attempts, and goes evenly from then on: the
+// other attempts of the day are made, and the pauses between them as well.
+TEST(SettlementOf, AClockThatLeapsCostsOneTry) {
+  struct {
+    int attempts_before;
+    Seconds at_least;  // real time that is left for it after the leap
+  } const rows[] = {{1, hours(23)}, {5, hours(20)}, {9, hours(7)}};
+  for (const auto& [attempts_before, at_least] : rows) {
+    Parcel parcel;
+    parcel.attempts = attempts_before;
+    parcel.first_attempt = kNow - hours(24 * 400);
+    WallTime now = kNow;
+    for (;;) {
+      const Settlement settlement =
+          SettlementOf(parcel, Refused(), now, kRetryFor, true);
+      ++parcel.attempts;
+      if (settlement.state == DeliveryState::kGivenUp) break;
+      now = *settlement.again;
+    }
+    EXPECT_EQ(parcel.attempts, 12) << attempts_before;
+    EXPECT_GE(now - kNow, at_least) << attempts_before;
+  }
 }
 
 TEST(SettlementOf, WhatTheOperatorDoesNotWantIsDropped) {
   EXPECT_EQ(SettlementOf(Parcel(), {false, "suppressed", std::nullopt, true},
-                         kNow, kRetryFor)
+                         kNow, kRetryFor, true)
                 .state,
             DeliveryState::kDropped);
 }
@@ -217,7 +245,7 @@ TEST(SettlementOf, ADeadDestinationIsTriedADayAndGivenUp) {
   WallTime now = kNow;
   for (;;) {
     const Settlement settlement =
-        SettlementOf(parcel, Refused(), now, kRetryFor);
+        SettlementOf(parcel, Refused(), now, kRetryFor, true);
     ++parcel.attempts;
     if (!parcel.first_attempt) parcel.first_attempt = now;
     if (settlement.state == DeliveryState::kGivenUp) break;
@@ -233,64 +261,9 @@ TEST(SettlementOf, AClockSetBackGivesNothingUp) {
   parcel.attempts = 3;
   parcel.first_attempt = kNow + hours(1000);
   const Settlement settlement =
-      SettlementOf(parcel, Refused(), kNow, kRetryFor);
+      SettlementOf(parcel, Refused(), kNow, kRetryFor, true);
   EXPECT_EQ(settlement.state, DeliveryState::kWaiting);
   EXPECT_EQ(settlement.again, kNow + minutes(40));
-}
-
-// --- ClockWatch
-
-class ClockWatchTest : public testing::Test {
- protected:
-  bool After(Seconds passed, Seconds step = Seconds(0)) {
-    steady += passed;
-    wall += passed + step;
-    return watch.IsEven(steady, wall);
-  }
-
-  SteadyTime steady{hours(10)};
-  WallTime wall = kNow;
-  ClockWatch watch;
-};
-
-TEST_F(ClockWatchTest, AClockIsBelievedAtTheStart) {
-  EXPECT_TRUE(After(Seconds(0)));
-  EXPECT_TRUE(After(Seconds(30)));
-  EXPECT_TRUE(After(hours(24)));
-}
-
-TEST_F(ClockWatchTest, AMachineThatHasJustStartedIsBelieved) {
-  steady = SteadyTime{Seconds(3)};
-  EXPECT_TRUE(After(Seconds(0)));
-}
-
-TEST_F(ClockWatchTest, AfterAStepItHasToGoOnEvenlyFor5Minutes) {
-  for (const Seconds step :
-       {Seconds(hours(24)), Seconds(-hours(24)), Seconds(61), Seconds(-61)}) {
-    watch = {};
-    EXPECT_TRUE(After(Seconds(0)));
-    EXPECT_FALSE(After(Seconds(30), step));
-    EXPECT_FALSE(After(Seconds(30)));
-    EXPECT_FALSE(After(Seconds(269)));
-    EXPECT_TRUE(After(Seconds(1)));
-    EXPECT_TRUE(After(hours(1)));
-  }
-}
-
-TEST_F(ClockWatchTest, AnotherStepBeginsTheWaitAnew) {
-  EXPECT_TRUE(After(Seconds(0)));
-  EXPECT_FALSE(After(Seconds(30), hours(1)));
-  EXPECT_FALSE(After(Seconds(290), -hours(1)));
-  EXPECT_FALSE(After(Seconds(290)));
-  EXPECT_TRUE(After(Seconds(10)));
-}
-
-TEST_F(ClockWatchTest, SmallCorrectionsAreNoStep) {
-  EXPECT_TRUE(After(Seconds(0)));
-  EXPECT_TRUE(After(Seconds(30), Seconds(2)));
-  EXPECT_TRUE(After(Seconds(30), Seconds(-2)));
-  EXPECT_TRUE(After(Seconds(30), Seconds(60)));
-  EXPECT_TRUE(After(Seconds(30), Seconds(-60)));
 }
 
 }  // namespace

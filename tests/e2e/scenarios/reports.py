@@ -177,7 +177,7 @@ def spools_of_several_machines(bench):
         outcome(A, details=[detail("starttls-not-supported")]))
     away = other.spool.directory.with_suffix(".away")
     other.spool.directory.rename(away)
-    found_in(f"cannot read {other.spool.directory}/outcomes",
+    found_in(f"{other.spool.directory}/outcomes is not there",
              reporter.sends(WAITS).stderr, "send")
     equal(sendmail.mails(), [], "mails")
     away.rename(other.spool.directory)
