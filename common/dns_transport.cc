@@ -29,9 +29,10 @@ DnsExchange Ended(End end, std::string reason) {
 }
 
 DnsExchange NoSocket(int error) {
-  return Ended(End::kNoSocket,
-               std::string("this machine has no socket left to ask DNS with: ") +
-                   std::strerror(error));
+  return Ended(
+      End::kNoSocket,
+      std::string("this machine has no socket left to ask DNS with: ") +
+          std::strerror(error));
 }
 
 bool IsWantOfRoom(int error) {
@@ -49,8 +50,7 @@ DnsExchange Broken(const char* what, int error) {
 // nearly all below are in use. Asked each time: prlimit(1) may change it.
 bool IsOfTheLast(int fd) {
   rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
-      limit.rlim_cur == RLIM_INFINITY)
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
     return false;
   const rlim_t reserve =
       std::clamp(limit.rlim_cur / 16, kMinReserve, kMaxReserve);
@@ -88,9 +88,7 @@ bool IsNotYet(int error) {
 class DnsTransport::Socket {
  public:
   Socket(DnsTransport& transport, FileDescriptor fd)
-      : transport_(transport),
-        fd_(std::move(fd)),
-        id_(transport.next_id_++) {}
+      : transport_(transport), fd_(std::move(fd)), id_(transport.next_id_++) {}
   // Closing takes the descriptor out of the set.
   ~Socket() { transport_.waiting_.erase(id_); }
   Socket(const Socket&) = delete;
@@ -150,10 +148,9 @@ Awaitable<DnsExchange> DnsTransport::Exchange(AddressAndPort server,
   const bool udp = protocol == DnsProtocol::kUdp;
   sockaddr_storage address{};
   const socklen_t size = ToSockaddr(server, address);
-  FileDescriptor fd(
-      socket(address.ss_family,
-             (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC,
-             0));
+  FileDescriptor fd(socket(
+      address.ss_family,
+      (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) co_return Broken("socket", errno);
   if (IsOfTheLast(fd.get())) co_return NoSocket(EMFILE);
   // Connected, a datagram socket hears of closed ports, and takes nothing from
@@ -188,9 +185,9 @@ Awaitable<DnsExchange> DnsTransport::ByUdp(Socket& socket, std::string query,
       co_return DnsExchange{End::kReply, std::string(message), {}};
     strange = true;
   }
-  co_return Ended(End::kSilence,
-                  strange ? "what came was no answer to the question"
-                          : "no answer");
+  co_return Ended(End::kSilence, strange
+                                     ? "what came was no answer to the question"
+                                     : "no answer");
 }
 
 // RFC 7766 section 8: two bytes with the size before each message.

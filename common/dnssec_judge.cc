@@ -34,7 +34,8 @@ std::string DnssecEffect(DnssecState state) {
     case DnssecState::kOff:
       break;
   }
-  return "DANE is off: no domain's DANE is looked up, and where Postfix's level "
+  return "DANE is off: no domain's DANE is looked up, and where Postfix's "
+         "level "
          "is may, mail to domains with DANE can go out unencrypted; MTA-STS "
          "goes on";
 }
@@ -47,7 +48,8 @@ std::string DnsServerTrouble(const DnsServerFacts& server, DnssecState state) {
     const std::string why = "it is not trusted: " + WhyNotTrusted(server.trust);
     if (state == DnssecState::kOn)
       return why +
-             ". It is not asked beside one that is trusted, not even while that "
+             ". It is not asked beside one that is trusted, not even while "
+             "that "
              "one is silent: who can silence a resolver must not be able to "
              "switch DANE off; mail waits until it is back";
     return why + effect +

@@ -28,7 +28,7 @@ struct DnsServerFacts {
   std::string name{};  // its address, with the port where it is not 53
   AdTrust trust = AdTrust::kTrusted;
   bool answers = true;
-  std::string silence{};  // why not, for a person
+  std::string silence{};                         // why not, for a person
   Validation validation = Validation::kUnknown;  // by its last probe with data
 
   bool may_validate() const {

@@ -14,7 +14,8 @@ constexpr size_t kMaxBytes = 65536;
 constexpr uint16_t kDnsPort = 53;
 
 std::string ReadStart(const std::string& path) {
-  const FileDescriptor file(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  const FileDescriptor file(
+      open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   struct stat status {};
   if (!file || fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode))
     return "";

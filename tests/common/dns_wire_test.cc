@@ -28,9 +28,10 @@ TEST(DnsWireTest, NamesThatDnsHas) {
   const std::string longest =
       label + "." + label + "." + label + "." + std::string(61, 'b');
   for (const std::string& name :
-       {std::string("."), std::string("com"), std::string("_25._tcp.mx.example"),
-        label + ".example", longest, std::string("a\\046b.example"),
-        std::string("\\000.example"), std::string("\\255")})
+       {std::string("."), std::string("com"),
+        std::string("_25._tcp.mx.example"), label + ".example", longest,
+        std::string("a\\046b.example"), std::string("\\000.example"),
+        std::string("\\255")})
     EXPECT_NE(Encoded(name), "") << name;
   EXPECT_EQ(Encoded("\\046").substr(12, 3), std::string("\1.\0", 3));
 }

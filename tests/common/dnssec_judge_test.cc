@@ -80,14 +80,14 @@ TEST(DnssecJudgeTest, Rounds) {
     DnssecState expected;
   };
   const Case cases[] = {
-      {"", DnssecState::kOn},          {"-", DnssecState::kOn},
-      {"n", DnssecState::kOff},        {"-n", DnssecState::kOff},
-      {"y", DnssecState::kOn},         {"yn", DnssecState::kDoubted},
-      {"ynnn", DnssecState::kDoubted}, {"ynnnn", DnssecState::kOff},
-      {"ynn-nn", DnssecState::kOff},   {"ynnnyn", DnssecState::kDoubted},
+      {"", DnssecState::kOn},           {"-", DnssecState::kOn},
+      {"n", DnssecState::kOff},         {"-n", DnssecState::kOff},
+      {"y", DnssecState::kOn},          {"yn", DnssecState::kDoubted},
+      {"ynnn", DnssecState::kDoubted},  {"ynnnn", DnssecState::kOff},
+      {"ynn-nn", DnssecState::kOff},    {"ynnnyn", DnssecState::kDoubted},
       {"yn---", DnssecState::kDoubted}, {"y-----", DnssecState::kOn},
-      {"ynnnny", DnssecState::kOn},    {"ny", DnssecState::kOn},
-      {"nyn", DnssecState::kDoubted},  {"ynnnn-", DnssecState::kOff},
+      {"ynnnny", DnssecState::kOn},     {"ny", DnssecState::kOn},
+      {"nyn", DnssecState::kDoubted},   {"ynnnn-", DnssecState::kOff},
   };
   for (const Case& one : cases) {
     DnssecJudge judge;

@@ -1,7 +1,8 @@
 #include "common/resolv_conf.h"
 
-#include <gtest/gtest.h>
 #include <sys/stat.h>
+
+#include <gtest/gtest.h>
 
 #include "tests/support/temporary_folder.h"
 

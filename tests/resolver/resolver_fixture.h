@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "common/getdns_resolver.h"
+
 #include "tests/support/dns_server.h"
 #include "tests/support/fake_clock.h"
 

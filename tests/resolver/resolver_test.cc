@@ -147,21 +147,21 @@ TEST_F(ResolverTest, LiesBeforeTheAnswerChangeNothing) {
       return reply;
     };
   };
-  const std::vector<std::pair<const char*,
-                              std::function<std::string(const Question&)>>>
-      lies = {{"another id", changed(0, 1)},
-              {"not a reply", changed(2, '\x80')},
-              {"another name", changed(13, 3)},
-              {"another type", changed(24, 7)},
-              {"two questions", changed(5, 3)},
-              {"nothing", [](const Question&) { return std::string(); }},
-              {"three bytes", [](const Question&) { return std::string("abc"); }},
-              {"a header alone",
-               [](const Question& q) {
-                 return ReplyTo(q).substr(0, 2) + "\x81\xa0" +
-                        std::string(8, '\0');
-               }},
-              {"huge", [](const Question&) { return std::string(60000, 'x'); }}};
+  const std::vector<
+      std::pair<const char*, std::function<std::string(const Question&)>>>
+      lies = {
+          {"another id", changed(0, 1)},
+          {"not a reply", changed(2, '\x80')},
+          {"another name", changed(13, 3)},
+          {"another type", changed(24, 7)},
+          {"two questions", changed(5, 3)},
+          {"nothing", [](const Question&) { return std::string(); }},
+          {"three bytes", [](const Question&) { return std::string("abc"); }},
+          {"a header alone",
+           [](const Question& q) {
+             return ReplyTo(q).substr(0, 2) + "\x81\xa0" + std::string(8, '\0');
+           }},
+          {"huge", [](const Question&) { return std::string(60000, 'x'); }}};
   for (const auto& [what, lie] : lies) {
     DnsServer server([&lie = lie](const Question& q) -> Answers {
       return {lie(q), lie(q), ReplyTo(q, {.ad = true})};
@@ -229,15 +229,13 @@ TEST_F(ResolverTest, AClosedPortIsSaidAndAskedAgainUntilItAnswers) {
 }
 
 TEST_F(ResolverTest, AServersFailureSendsTheQuestionToTheNextAtOnce) {
-  DnsServer broken([](const Question& q) -> Answers {
-    return {ReplyTo(q, {.rcode = 2})};
-  });
+  DnsServer broken(
+      [](const Question& q) -> Answers { return {ReplyTo(q, {.rcode = 2})}; });
   DnsServer sound(Honest);
   Ask({broken.address(), sound.address()});
   EXPECT_TRUE(Answer("a.example").has_data());
-  sound.Use([](const Question& q) -> Answers {
-    return {ReplyTo(q, {.rcode = 2})};
-  });
+  sound.Use(
+      [](const Question& q) -> Answers { return {ReplyTo(q, {.rcode = 2})}; });
   const DnsAnswer answer = Answer("b.example");
   EXPECT_TRUE(answer.servfail) << "all have said so: no need to wait";
 }

@@ -2,11 +2,12 @@
 
 #include <array>
 
-#include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+
+#include <gtest/gtest.h>
 
 namespace postern {
 namespace {
@@ -123,9 +124,8 @@ void DnsServer::ServeDatagram() {
   std::array<char, 4096> buffer;
   sockaddr_in from{};
   socklen_t size = sizeof from;
-  const ssize_t got =
-      recvfrom(udp_.get(), buffer.data(), buffer.size(), 0,
-               reinterpret_cast<sockaddr*>(&from), &size);
+  const ssize_t got = recvfrom(udp_.get(), buffer.data(), buffer.size(), 0,
+                               reinterpret_cast<sockaddr*>(&from), &size);
   if (got <= 0) return;
   Question question{{buffer.data(), static_cast<size_t>(got)},
                     false,
