@@ -320,6 +320,8 @@ Awaitable<void> GetdnsResolver::ProbeServers() {
   // `results` has what was before.
   for (size_t i = 0; i < servers.size(); ++i)
     LogChange(results[i].facts, servers[i]->facts);
+  if (judges_dnssec_ && std::exchange(told_, Dnssec()) != Dnssec())
+    LogState(told_);
 }
 
 Awaitable<GetdnsResolver::ProbeResult> GetdnsResolver::ProbeServer(
@@ -372,9 +374,7 @@ void GetdnsResolver::JudgeRound(bool has_data) {
                                          : Round::kShowsNothing,
               clock_.Now());
   const DnssecState now = judge_.state();
-  if (now == before) return;
-  if (judges_dnssec_) LogState(now);
-  if (before == DnssecState::kOff && on_back_) on_back_();
+  if (before == DnssecState::kOff && now != before && on_back_) on_back_();
 }
 
 void GetdnsResolver::LogState(DnssecState now) const {

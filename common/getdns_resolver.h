@@ -136,7 +136,8 @@ class GetdnsResolver final : public Resolver {
   Options::Dns options_;
   Servers servers_;
   DnssecJudge judge_;
-  bool judges_dnssec_ = false;  // somebody asked for probes
+  bool judges_dnssec_ = false;           // somebody asked for probes
+  DnssecState told_ = DnssecState::kOn;  // what the log said last
   bool resolv_conf_bad_ = false;
   std::function<void()> on_back_;
   SteadyTime next_look_{};
