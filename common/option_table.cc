@@ -334,7 +334,7 @@ const std::vector<OptionSpec>& Specs() {
        }},
       {"report.contact_info", "", "an address such as tls@example.org",
        "where domain owners may ask; its domain is the reports' submitter\n"
-       "(until it is set, nothing is sent; preview works)",
+       "(default: none, and nothing is sent; preview works)",
        false,
        [](Options& o, const std::string& text) {
          o.report.contact_info = text;

@@ -97,7 +97,7 @@ struct Options {
   } spool;
   struct Report {
     std::string organization_name;  // "": of contact_info
-    std::string contact_info;       // "": postmaster of the host's domain
+    std::string contact_info;       // "": nothing is sent
     std::string sender_address;     // "": contact_info
     std::string instance;           // "": the host's name
     std::string queue_directory;

@@ -113,8 +113,8 @@ Awaitable<Result<BuiltDay>> ReportEngine::Queue(Day day, std::string domain,
   const Status written = queue->Close(closed);
   if (!written) co_return written.error();
   // So that whoever wrote them need not keep them longer.
-  for (const std::string& spool : configuration->Spools())
-    if (const Status marked = MarkReported(spool, day); !marked)
+  for (const std::string& folder : configuration->Spools())
+    if (const Status marked = MarkReported(folder, day); !marked)
       Log(LogLevel::kInfo, "day_not_marked",
           {{"reason", marked.error().message},
            {"effect",
