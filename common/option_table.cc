@@ -4,7 +4,7 @@
 #include <map>
 #include <optional>
 
-#include "common/https_proxy.h"
+#include "common/proxy_name.h"
 #include "common/text.h"
 
 namespace postern {
