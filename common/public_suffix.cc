@@ -24,8 +24,7 @@ std::string_view RegistrableDomain(std::string_view name) {
 }
 
 bool IsPublicSuffix(std::string_view name) {
-  return List() &&
-         psl_is_public_suffix(List(), std::string(name).c_str()) == 1;
+  return List() && psl_is_public_suffix(List(), std::string(name).c_str()) == 1;
 }
 
 }  // namespace postern

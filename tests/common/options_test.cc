@@ -88,7 +88,7 @@ TEST(Options, HaveTheDocumentedDefaults) {
   EXPECT_EQ(o.run.user, "");
   EXPECT_EQ(o.run.group, "");
   EXPECT_EQ(o.cache.max_entries, 1000000u);
-  EXPECT_EQ(o.cache.max_bytes, uint64_t{1} << 30);
+  EXPECT_EQ(o.cache.max_bytes, uint64_t{256} << 20);
   EXPECT_TRUE(o.dane.enabled);
   EXPECT_TRUE(o.dns.servers.empty());
   EXPECT_EQ(o.dns.timeout, milliseconds(5000));
