@@ -373,7 +373,7 @@ PolicyTable::Slot PolicyTable::AddRow(const std::string& domain) {
   row.bytes.shrink_to_fit();
   row.domain_size = static_cast<uint8_t>(domain.size());
   row.owner = Hash(RegistrableDomain(domain));
-  row.on_disk = gone_.erase(domain) > 0;
+  row.on_disk = !gone_.empty() && gone_.erase(domain) > 0;
   names_.insert(slot);
   return slot;
 }

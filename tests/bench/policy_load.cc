@@ -33,7 +33,9 @@ double Resident() {
   return resident * static_cast<double>(sysconf(_SC_PAGESIZE));
 }
 
-std::string Name(int i) { return "s" + std::to_string(i) + ".example" + std::to_string(i % 7) + ".com"; }
+std::string Name(int i) {
+  return "s" + std::to_string(i) + ".example" + std::to_string(i % 7) + ".com";
+}
 
 StoredPolicy Policy(const std::string& domain) {
   StoredPolicy stored;

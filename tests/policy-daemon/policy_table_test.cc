@@ -1,5 +1,5 @@
-// What is remembered, and who goes when there is no room, or when the clock says
-// so.
+// What is remembered, and who goes when there is no room, or when the clock
+// says so.
 #include "policy-daemon/policy_table.h"
 
 #include <gtest/gtest.h>
@@ -51,7 +51,8 @@ class PolicyTableTest : public testing::Test {
   }
   int Held(const std::string& behind, int count) {
     int held = 0;
-    for (int i = 0; i < count; ++i) held += Holds("d" + std::to_string(i) + behind);
+    for (int i = 0; i < count; ++i)
+      held += Holds("d" + std::to_string(i) + behind);
     return held;
   }
   void SetRoom(size_t policies) { table.SetBounds({policies, 128 << 20}); }
@@ -87,7 +88,8 @@ TEST_F(PolicyQuotaTest, OneOwnerHasAThousandAtMost) {
   EXPECT_EQ(table.policies(), kMaxPoliciesOfOwner);
   EXPECT_TRUE(Holds("d2999.owner.co.uk")) << "the oldest go";
   EXPECT_TRUE(Put("other.co.uk"));
-  for (int i = 0; i < 3000; ++i) UseAgain("d" + std::to_string(i) + ".owner.co.uk");
+  for (int i = 0; i < 3000; ++i)
+    UseAgain("d" + std::to_string(i) + ".owner.co.uk");
   EXPECT_FALSE(Put("one-more.owner.co.uk"));
   EXPECT_TRUE(Put("one-more.co.uk"));
 }
@@ -144,9 +146,11 @@ TEST_F(PolicyQuotaTest, TheFullestOwnerPays) {
   Put("b.few.test");
   Put("single.test");
   Put("lone.test");
-  for (int i = 0; i < 5; ++i) EXPECT_TRUE(Put("n" + std::to_string(i) + ".test"));
+  for (int i = 0; i < 5; ++i)
+    EXPECT_TRUE(Put("n" + std::to_string(i) + ".test"));
   EXPECT_EQ(Held(".many.test", 8), 3);
-  for (const char* domain : {"a.few.test", "b.few.test", "single.test", "lone.test"})
+  for (const char* domain :
+       {"a.few.test", "b.few.test", "single.test", "lone.test"})
     EXPECT_TRUE(Holds(domain)) << domain;
 }
 
