@@ -144,7 +144,8 @@ Awaitable<void> DurableStore::PutPolicy(std::string domain,
            {"suppressed", suppressed}});
     co_return;
   }
-  if (!thread_) co_return;
+  // What is not read yet is not written to: there is nothing to wait for.
+  if (!thread_ || !loaded_) co_return;
   const auto durable = std::make_shared<Event>(executor_, clock_);
   waiting_.push_back(durable);
   Changed();
