@@ -1,8 +1,12 @@
 #include "common/disk_thread.h"
 
+#include <exception>
+
 #include <signal.h>
 
 #include <pthread.h>
+
+#include "common/log.h"
 
 namespace postern {
 namespace {
@@ -10,6 +14,17 @@ namespace {
 // At 10 us a job, half a second of work: more means that the disk hangs.
 constexpr size_t kMaxQueued = 50000;
 constexpr size_t kMaxBatch = 1000;
+
+// One job's fault is neither the next one's nor the program's.
+void Attempt(const std::function<void()>& job) {
+  try {
+    job();
+  } catch (const std::exception& error) {
+    Log(LogLevel::kError, "disk_work_failed", {{"reason", error.what()}});
+  } catch (...) {
+    Log(LogLevel::kError, "disk_work_failed", {{"reason", "unknown"}});
+  }
+}
 
 }  // namespace
 
@@ -57,7 +72,7 @@ void DiskThread::Work() {
   for (;;) {
     if (unsettled > 0 && (queue_.empty() || unsettled >= kMaxBatch)) {
       lock.unlock();
-      settle_();
+      Attempt(settle_);
       unsettled = 0;
       lock.lock();
       continue;  // jobs may have come meanwhile
@@ -74,7 +89,7 @@ void DiskThread::Work() {
     Job job = std::move(queue_.front());
     queue_.pop_front();
     lock.unlock();
-    job();
+    Attempt(job);
     job = nullptr;  // what it owns goes before anybody waits for it
     ++unsettled;
     lock.lock();

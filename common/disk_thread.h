@@ -7,7 +7,8 @@
 // sync.
 //
 // Contract: Post() and Run() from the loop thread; jobs and `settle` run on
-// the disk thread and do not throw. Finish() or the destructor run what is
+// the disk thread. What one throws is logged, and the next one runs; Run()
+// then returns nullopt at once. Finish() or the destructor run what is
 // queued.
 #pragma once
 
@@ -57,10 +58,17 @@ class DiskThread {
     };
     const auto shared = std::make_shared<Shared>(executor_, clock_);
     const bool posted = Post([this, shared, work = std::move(work)]() mutable {
+      // The event belongs to the loop. It is told however the work ends.
+      struct Tell {
+        boost::asio::any_io_executor executor;
+        std::shared_ptr<Shared> shared;
+        ~Tell() {
+          boost::asio::post(
+              executor, [shared = std::move(shared)] { shared->done.Set(); });
+        }
+      };
+      const Tell tell{executor_, shared};
       shared->value.emplace(work());
-      // The event belongs to the loop.
-      boost::asio::post(executor_,
-                        [shared = std::move(shared)] { shared->done.Set(); });
     });
     if (!posted) co_return std::nullopt;
     if (!co_await shared->done.WaitUntil(clock_.Now() + patience))

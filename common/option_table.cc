@@ -188,7 +188,7 @@ const std::vector<OptionSpec>& Specs() {
          return AssignUint(o.cache.max_entries, text, 100, 100000000);
        }},
       {"cache.max_bytes", "256MiB", "a size from 1MiB",
-       "memory for answers, e.g. 256MiB; also the size of policies.db", false,
+       "memory for answers, e.g. 256MiB", false,
        [](Options& o, const std::string& text) {
          const auto size = ParseSize(text);
          return size && *size >= 1 << 20 && Assign(o.cache.max_bytes, size);

@@ -1,4 +1,4 @@
-// The name of an HTTP proxy, as sts.proxy has it.
+// The name of the HTTP proxy, as sts.proxy has it (pure).
 #pragma once
 
 #include <cstdint>

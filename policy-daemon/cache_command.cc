@@ -69,7 +69,7 @@ int Usage() {
   return 2;
 }
 
-int List(PolicyFile& file, bool json) {
+int List(PolicyFileBeside& file, bool json) {
   const WallTime now = Now();
   size_t count = 0;
   if (!json) std::puts(CacheListHead().c_str());
@@ -89,7 +89,7 @@ int List(PolicyFile& file, bool json) {
   return 0;
 }
 
-int Show(PolicyFile& file, const std::string& domain, bool json) {
+int Show(PolicyFileBeside& file, const std::string& domain, bool json) {
   const StsMemory memory = file.Find(domain);
   if (!memory.policy && !memory.failure) {
     std::fprintf(stderr, "postern-policy: nothing is remembered of %s\n",
@@ -103,11 +103,11 @@ int Show(PolicyFile& file, const std::string& domain, bool json) {
 }
 
 // "" for all.
-int Purge(PolicyFile& file, const std::vector<std::string>& domains,
+int Purge(PolicyFileBeside& file, const std::vector<std::string>& domains,
           bool json) {
   uint64_t purged = 0;
   for (const std::string& domain : domains) {
-    const auto result = file.Purge(domain);
+    const auto result = file.Purge(domain, Now());
     if (!result) {
       std::fprintf(stderr, "postern-policy: %s\n",
                    result.error().message.c_str());
@@ -196,6 +196,13 @@ std::string CacheText(const std::string& domain, const StsMemory& memory,
                           In(policy.refetch_at, now) + ")");
     line("last used",
          FormatUtc(policy.used_at) + " (" + Ago(policy.used_at, now) + ")");
+    line("stays", policy.days_used > 1
+                      ? "used on more than one day"
+                      : "until others need its room: used on one day only");
+    if (policy.expired_days > 0)
+      line("expired", "seen so on " + std::to_string(policy.expired_days) +
+                          " days of an even clock; goes on the " +
+                          std::to_string(kExpiredDays) + "th");
   } else {
     line("policy", "none is remembered");
   }
@@ -233,6 +240,10 @@ std::string CacheJson(const std::string& domain, const StsMemory& memory,
     Member(writer, "next-look-at", NextLook(policy));
     Member(writer, "refetch-at", policy.refetch_at);
     Member(writer, "used-at", policy.used_at);
+    writer.Key("days-used");
+    writer.Int(policy.days_used);
+    writer.Key("expired-days");
+    writer.Int(policy.expired_days);
   }
   if (memory.failure) {
     const FailedFetch& failure = *memory.failure;
@@ -277,9 +288,10 @@ int Cache(const CommandLine& line) {
     return 2;
   }
   Metrics metrics;
-  auto file = PolicyFile::OpenBeside(
-      PolicyFilePath(line.options),
-      purge ? PolicyFile::Access::kPurge : PolicyFile::Access::kRead, metrics);
+  auto file = PolicyFileBeside::Open(PolicyFilePath(line.options),
+                                     purge ? PolicyFileBeside::Access::kPurge
+                                           : PolicyFileBeside::Access::kRead,
+                                     metrics);
   if (!file) {
     std::fprintf(stderr, "postern-policy: %s (see cache.directory)\n",
                  file.error().message.c_str());

@@ -28,23 +28,23 @@ PolicyService::Settings ServiceSettingsOf(const Options& options) {
                     .with_policy = !options.tlsrpt.maillog.empty()}};
 }
 
-std::unique_ptr<PolicyFile> OpenFile(const Options& options,
-                                     Engine::Memory memory, Metrics& metrics) {
-  const std::string path = PolicyFilePath(options);
-  if (memory == Engine::Memory::kOwn)
-    return PolicyFile::Open({.path = path,
-                             .max_policies = options.cache.max_entries,
-                             .max_bytes = options.cache.max_bytes},
-                            metrics);
+PolicyTable::Bounds PolicyBoundsOf(const Options& options) {
+  return {.max_policies = options.cache.max_entries,
+          .max_bytes = options.sts.max_bytes};
+}
+
+// Null: there is none, or it cannot be read.
+std::unique_ptr<PolicyFileBeside> OpenBeside(const std::string& path,
+                                             Metrics& metrics) {
   std::error_code none;
-  if (!std::filesystem::exists(path, none) && !none)
-    return PolicyFile::WithoutFile(metrics);
-  auto file = PolicyFile::OpenBeside(path, PolicyFile::Access::kRead, metrics);
+  if (!std::filesystem::exists(path, none) && !none) return nullptr;
+  auto file =
+      PolicyFileBeside::Open(path, PolicyFileBeside::Access::kRead, metrics);
   if (file) return std::move(*file);
   Log(LogLevel::kWarn, "remembered_policies_unread",
       {{"reason", file.error().message},
        {"effect", "what the daemon remembers does not count here"}});
-  return PolicyFile::WithoutFile(metrics);
+  return nullptr;
 }
 
 }  // namespace
@@ -60,7 +60,11 @@ Result<std::unique_ptr<Engine>> Engine::Create(boost::asio::io_context& loop,
                                          *outside.metrics);
   if (!resolver) return resolver.error();
   outside.resolver = std::move(*resolver);
-  outside.file = OpenFile(options, memory, *outside.metrics);
+  const std::string path = PolicyFilePath(options);
+  if (memory == Memory::kOwn)
+    outside.file = std::make_unique<PolicyFile>(path, *outside.metrics);
+  else
+    outside.beside = OpenBeside(path, *outside.metrics);
   std::unique_ptr<Engine> engine(
       new Engine(loop, configuration, std::move(outside)));
   const Status used = engine->Use(std::move(configuration));
@@ -74,7 +78,12 @@ Engine::Engine(boost::asio::io_context& loop,
       clock(std::move(outside.clock)),
       resolver(std::move(outside.resolver)),
       https(loop, configuration.trust),
-      store(loop.get_executor(), *clock, std::move(outside.file), *metrics),
+      store(outside.file
+                ? DurableStore(loop.get_executor(), *clock,
+                               std::move(outside.file),
+                               PolicyBoundsOf(configuration.options), *metrics)
+                : DurableStore(loop.get_executor(), *clock,
+                               std::move(outside.beside), *metrics)),
       findings({loop.get_executor(), *clock, *resolver, *metrics,
                 [](const std::string& domain) {
                   return std::string(RegistrableDomain(domain));
@@ -105,7 +114,7 @@ Status Engine::Use(Configuration configuration) {
   if (!(options.dns == dns_)) service.Drop("");
   dns_ = options.dns;
   https.Use(std::move(configuration.trust));
-  store.SetBounds(options.cache.max_entries, options.cache.max_bytes);
+  store.SetBounds(PolicyBoundsOf(options));
   fetcher.Use(StsSettingsOf(options));
   service.Use(ServiceSettingsOf(options), std::move(configuration.overrides));
   return Done{};

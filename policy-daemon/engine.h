@@ -59,7 +59,8 @@ class Engine {
     std::unique_ptr<Metrics> metrics;
     std::unique_ptr<LoopClock> clock;
     std::unique_ptr<GetdnsResolver> resolver;
-    std::unique_ptr<PolicyFile> file;
+    std::unique_ptr<PolicyFile> file;  // null: beside
+    std::unique_ptr<PolicyFileBeside> beside;
   };
   Engine(boost::asio::io_context& loop, const Configuration& configuration,
          Outside outside);

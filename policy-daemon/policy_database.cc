@@ -172,12 +172,12 @@ void PolicyDatabase::OpenToRead() {
         "PRAGMA locking_mode = " + std::string(way.locking) +
         "; PRAGMA query_only = ON";
     if (code == SQLITE_OK && Execute(get(), settings.c_str()) == SQLITE_OK &&
-        Ask(get(), "PRAGMA user_version") == kSchemaVersion) {
-      if (const auto counts = CountRows(get())) {
-        counts_ = *counts;
-        read_only_ = true;
-        return;
-      }
+        Ask(get(), "SELECT count(*) FROM purged")) {
+      // Where it could not be brought up to date, it is read as it is.
+      const auto version = Ask(get(), "PRAGMA user_version");
+      columns_ = version == kSchemaVersion ? kColumns : kColumnsBefore3;
+      read_only_ = version == kSchemaVersion || version == kSchemaVersion - 1;
+      if (read_only_) return;
     }
     Close();
   }
@@ -217,17 +217,18 @@ std::optional<PolicyDatabase::Trouble> PolicyDatabase::OpenOrMake() {
               "PRAGMA cache_size = -16384;") != SQLITE_OK)
     return fail("cannot use");
   chmod(path_.c_str(), 0640);
+  columns_ = kColumns;
   if (version < kSchemaVersion && !Migrate(version))
     return fail("cannot upgrade");
-  std::optional<RowCounts> counts;
-  if (Ask(get(), "SELECT count(*) FROM purged")) counts = CountRows(get());
-  if (!counts) {
+  const std::string first =
+      std::string("SELECT ") + kColumns + " FROM policies LIMIT 1";
+  if (!Ask(get(), "SELECT count(*) FROM purged") ||
+      Statement(get(), first).failed()) {
     Trouble trouble = fail("cannot use");
     // Our own tables are not there.
     if (trouble.code == SQLITE_ERROR) trouble.code = SQLITE_CORRUPT;
     return trouble;
   }
-  counts_ = *counts;
   return std::nullopt;
 }
 
@@ -305,6 +306,7 @@ std::optional<PolicyDatabase::Trouble> PolicyDatabase::SetAside(
     aside = path_ + kAside + Stamp() + "-" + std::to_string(n);
   if (!Rename(path_, aside)) return Trouble{"set aside", SQLITE_IOERR};
   set_aside_count_.Increment();
+  ++set_asides_;
   Log(LogLevel::kError, "policy_file_set_aside",
       {{"file", path_},
        {"reason", why},
@@ -326,9 +328,13 @@ void PolicyDatabase::ReadSetAside(const VisitRow& visit) const {
   Connect(set_aside_, SQLITE_OPEN_READWRITE, &source);
   // With this, SQLite reads what is left of a file that was cut off.
   Execute(source.get(), "PRAGMA writable_schema = ON");
+  const bool is_older = Statement(source.get(), std::string("SELECT ") +
+                                                    kColumns + " FROM policies")
+                            .failed();
+  const char* columns = is_older ? kColumnsBefore3 : kColumns;
   // From both ends to where the fault is.
   for (const char* order : {"", " DESC"}) {
-    Statement rows(source.get(), std::string("SELECT ") + kColumns +
+    Statement rows(source.get(), std::string("SELECT ") + columns +
                                      " FROM policies WHERE policy IS NOT NULL "
                                      "ORDER BY domain" +
                                      order);

@@ -48,8 +48,10 @@ class PolicyDatabase {
   // nullptr: closed.
   sqlite3* get() const { return db_.get(); }
   bool read_only() const { return read_only_; }
-  // When it was opened.
-  const RowCounts& counts() const { return counts_; }
+  // What to select of `policies` for ReadRow().
+  const char* columns() const { return columns_; }
+  // Files set aside by this process so far: what has been written is gone.
+  int set_aside() const { return set_asides_; }
 
   // A file was set aside, by this process or one that ended too soon, and
   // waits to be taken over.
@@ -73,7 +75,8 @@ class PolicyDatabase {
   prometheus::Counter& set_aside_count_;
   sqlite::Database db_;
   bool read_only_ = false;
-  RowCounts counts_;
+  const char* columns_ = kColumns;
+  int set_asides_ = 0;
   std::string set_aside_;  // its path, until it is taken over
   int lock_ = -1;          // held as long as the process lives
 };

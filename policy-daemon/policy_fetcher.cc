@@ -336,7 +336,8 @@ StoredPolicy PolicyFetcher::MakeStored(StsPolicy policy,
       stored.fetched_at + kMinRecheck);
   if (!request.background) stored.used_at = stored.fetched_at;
   stored.id = request.id;
-  stored.policy = std::make_shared<const StsPolicy>(std::move(policy));
+  stored.policy =
+      std::make_shared<const StsPolicy>(Essential(std::move(policy)));
   return stored;
 }
 

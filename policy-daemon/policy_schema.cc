@@ -3,7 +3,6 @@
 namespace postern {
 namespace {
 
-using sqlite::Ask;
 using sqlite::Execute;
 using sqlite::Statement;
 
@@ -21,13 +20,17 @@ StsMemory ReadRow(const Statement& row) {
     auto policy = ParseStsPolicy(row.Text(2));
     if (policy) {
       StoredPolicy stored;
-      stored.policy = std::make_shared<const StsPolicy>(std::move(*policy));
+      stored.policy =
+          std::make_shared<const StsPolicy>(Essential(std::move(*policy)));
       stored.id = row.Text(1);
       stored.fetched_at = Time(row.Int(3));
       stored.expires_at = Time(row.Int(4));
       stored.refetch_at = Time(row.Int(5));
       stored.check_at = Time(row.Int(6));
       stored.used_at = Time(row.Int(7));
+      stored.days_used = static_cast<int>(row.Int(13));
+      stored.expired_days = static_cast<int>(row.Int(14));
+      stored.expired_day = row.Int(15);
       memory.policy = std::move(stored);
     }
   }
@@ -73,27 +76,18 @@ void WriteRow(Statement& put, const std::string& domain,
   } else {
     for (int place = 9; place <= 13; ++place) put.BindNull(place);
   }
+  put.Bind(14, int64_t{policy ? policy->days_used : 0});
+  put.Bind(15, int64_t{policy ? policy->expired_days : 0});
+  put.Bind(16, policy ? policy->expired_day : 0);
   put.Step();
   put.Reset();
 }
 
-std::optional<RowCounts> CountRows(sqlite3* db) {
-  // Of all rows, SQLite counts whole pages; those without a policy are few.
-  // To count the ones with a policy, it would look up each: seconds.
-  const auto rows = Ask(db, "SELECT count(*) FROM policies");
-  // A success would hide the error.
-  if (!rows) return std::nullopt;
-  const auto without =
-      Ask(db, "SELECT count(*) FROM policies WHERE policy IS NULL");
-  if (!without) return std::nullopt;
-  return RowCounts{*rows - *without, *without};
-}
-
-int VisitRows(sqlite3* db, const VisitRow& visit) {
+int VisitRows(sqlite3* db, const char* columns, const VisitRow& visit) {
   // In pages: a long read would keep the daemon's log from being folded in.
   std::string after;
   for (;;) {
-    Statement page(db, std::string("SELECT ") + kColumns +
+    Statement page(db, std::string("SELECT ") + columns +
                            " FROM policies WHERE domain > ? ORDER BY domain "
                            "LIMIT ?");
     page.Bind(1, after).Bind(2, kVisitPage);
@@ -110,30 +104,8 @@ int VisitRows(sqlite3* db, const VisitRow& visit) {
   }
 }
 
-int VisitDue(sqlite3* db, WallTime now, size_t limit,
-             const std::function<bool(const std::string&)>& visit) {
-  for (const char* which : {"NOT NULL", "NULL"}) {
-    Statement due(db,
-                  std::string("SELECT domain FROM policies WHERE policy IS ") +
-                      which + " AND check_at <= ? ORDER BY check_at LIMIT ?");
-    due.Bind(1, UnixTime(now)).Bind(2, static_cast<int64_t>(limit));
-    while (due.Step())
-      if (!visit(due.Text(0))) return SQLITE_OK;
-    if (due.failed()) return due.code();
-  }
-  return SQLITE_OK;
-}
-
-int64_t DropOldestFailures(sqlite3* db, int64_t count) {
-  Statement drop(
-      db,
-      "DELETE FROM policies WHERE domain IN (SELECT domain FROM policies "
-      "WHERE policy IS NULL ORDER BY check_at LIMIT ?)");
-  drop.Bind(1, count).Step();
-  return drop.failed() ? 0 : sqlite3_changes64(db);
-}
-
-Result<uint64_t> PurgeRows(sqlite3* db, const std::string& domain) {
+Result<uint64_t> PurgeRows(sqlite3* db, const std::string& domain,
+                           WallTime at) {
   const auto fail = [&] {
     const Error error{sqlite3_errmsg(db)};
     Execute(db, "ROLLBACK");
@@ -146,25 +118,19 @@ Result<uint64_t> PurgeRows(sqlite3* db, const std::string& domain) {
   if (!domain.empty()) remove.Bind(1, domain);
   remove.Step();
   const auto removed = static_cast<uint64_t>(sqlite3_changes64(db));
-  Statement tell(db, "INSERT INTO purged(domain) VALUES(?)");
-  tell.Bind(1, domain).Step();
+  Statement tell(db, "INSERT INTO purged(domain, purged_at) VALUES(?, ?)");
+  tell.Bind(1, domain).Bind(2, UnixTime(at)).Step();
   if (remove.failed() || tell.failed() || Execute(db, "COMMIT") != SQLITE_OK)
     return fail();
   return removed;
 }
 
-std::vector<std::string> TakePurged(sqlite3* db) {
-  std::vector<std::string> domains;
-  if (Ask(db, "SELECT count(*) FROM purged").value_or(0) == 0 ||
-      Execute(db, "BEGIN IMMEDIATE") != SQLITE_OK)
-    return domains;
-  {
-    Statement purged(db, "SELECT domain FROM purged");
-    while (purged.Step()) domains.push_back(purged.Text(0));
-  }
-  if (Execute(db, "DELETE FROM purged; COMMIT") == SQLITE_OK) return domains;
-  Execute(db, "ROLLBACK");
-  return {};
+std::vector<Purged> TakePurged(sqlite3* db) {
+  std::vector<Purged> all;
+  Statement purged(db, "SELECT domain, purged_at FROM purged");
+  while (purged.Step()) all.push_back({purged.Text(0), Time(purged.Int(1))});
+  if (!all.empty()) Execute(db, "DELETE FROM purged");
+  return all;
 }
 
 }  // namespace postern

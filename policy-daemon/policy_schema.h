@@ -1,6 +1,6 @@
 // The tables of policies.db: their schema, how a domain's memory becomes a row
-// and comes back, and what is asked of all rows. What is read is checked like
-// any other input.
+// and comes back, and the words that `cache purge` leaves. What is read is
+// checked like any other input.
 #pragma once
 
 #include <array>
@@ -19,7 +19,7 @@ namespace postern {
 // "PSTN": a file of ours.
 inline constexpr int64_t kApplicationId = 0x5053544e;
 // Each step leads from the version that is its place to the next one.
-inline constexpr std::array<const char*, 2> kMigrations = {
+inline constexpr std::array<const char*, 3> kMigrations = {
     // 1: policies alone.
     R"(CREATE TABLE policies(
          domain TEXT PRIMARY KEY NOT NULL,
@@ -41,13 +41,27 @@ inline constexpr std::array<const char*, 2> kMigrations = {
        CREATE INDEX due_policies ON policies(check_at)
          WHERE policy IS NOT NULL;
        CREATE INDEX due_failures ON policies(check_at) WHERE policy IS NULL;
-       CREATE TABLE purged(domain TEXT NOT NULL);)"};
+       CREATE TABLE purged(domain TEXT NOT NULL);)",
+    // 3: what is in use, and what has expired; when it was purged. Policies of
+    // before are taken for used on two days: none goes for a newcomer. The
+    // agenda is in memory.
+    R"(ALTER TABLE policies ADD COLUMN days_used INTEGER NOT NULL DEFAULT 2;
+       ALTER TABLE policies ADD COLUMN expired_days INTEGER NOT NULL DEFAULT 0;
+       ALTER TABLE policies ADD COLUMN expired_day INTEGER NOT NULL DEFAULT 0;
+       ALTER TABLE purged ADD COLUMN purged_at INTEGER NOT NULL DEFAULT 0;
+       DROP INDEX due_policies;
+       DROP INDEX due_failures;)"};
 inline constexpr int64_t kSchemaVersion = kMigrations.size();
 
 inline constexpr char kColumns[] =
     "domain, id, policy, fetched_at, expires_at, refetch_at, check_at, "
     "used_at, failed_id, failed_first_at, failed_last_at, failed_tries, "
-    "failed_reason";
+    "failed_reason, days_used, expired_days, expired_day";
+// Of a file that a program of an older version wrote.
+inline constexpr char kColumnsBefore3[] =
+    "domain, id, policy, fetched_at, expires_at, refetch_at, check_at, "
+    "used_at, failed_id, failed_first_at, failed_last_at, failed_tries, "
+    "failed_reason, 2, 0, 0";
 
 // Of a statement that selects kColumns. What does not parse is not there.
 StsMemory ReadRow(const sqlite::Statement& row);
@@ -60,30 +74,19 @@ void WriteRow(sqlite::Statement& put, const std::string& domain,
 // max_age says.
 bool IsSound(const StsMemory& memory);
 
-struct RowCounts {
-  int64_t policies = 0;
-  int64_t failures = 0;  // rows without a policy
-};
-// nullopt: `db` says why.
-std::optional<RowCounts> CountRows(sqlite3* db);
-
 using VisitRow = std::function<void(const std::string&, const StsMemory&)>;
 // Calls `visit` for each row, in order of names. SQLITE_OK, or why it ended.
-int VisitRows(sqlite3* db, const VisitRow& visit);
-
-// Calls `visit` for up to `limit` domains with a policy, then as many without,
-// whose time has come, the longest waiting first, while it returns true.
-// SQLITE_OK, or why it ended.
-int VisitDue(sqlite3* db, WallTime now, size_t limit,
-             const std::function<bool(const std::string&)>& visit);
-
-// The number of rows gone; an error is none.
-int64_t DropOldestFailures(sqlite3* db, int64_t count);
+int VisitRows(sqlite3* db, const char* columns, const VisitRow& visit);
 
 // Forgets a domain, "" for all, and leaves word of it. The number of rows that
 // were there.
-Result<uint64_t> PurgeRows(sqlite3* db, const std::string& domain);
-// The words left since the last call.
-std::vector<std::string> TakePurged(sqlite3* db);
+Result<uint64_t> PurgeRows(sqlite3* db, const std::string& domain, WallTime at);
+// Word that was left.
+struct Purged {
+  std::string domain;  // "" for all
+  WallTime at{};
+};
+// All of it; the rows are deleted within the transaction that is open.
+std::vector<Purged> TakePurged(sqlite3* db);
 
 }  // namespace postern

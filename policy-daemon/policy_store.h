@@ -5,10 +5,11 @@
 // It is also the agenda of the refreshes: each domain has a time at which it
 // is looked at next.
 //
-// Contract: loop thread only; implementations that touch a disk do it
-// elsewhere and answer by suspending.
+// Contract: loop thread only. All that is known is in memory; an
+// implementation that touches a disk does it elsewhere.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -34,6 +35,12 @@ struct StoredPolicy {
   // When a question rested on it last, to the hour. WallTime{} in a policy
   // that is put: as before.
   WallTime used_at{};
+  // On how many different days that was, 2 for more. The store counts.
+  int days_used = 1;
+  // On how many different days an even clock has seen it expired, and the last
+  // of them, in days since 1970. The store counts.
+  int expired_days = 0;
+  int64_t expired_day = 0;
 };
 
 struct FailedFetch {
@@ -49,16 +56,39 @@ struct FailedFetch {
 struct StsMemory {
   std::optional<StoredPolicy> policy;
   std::optional<FailedFetch> failure;
-  bool unread = false;  // it could not be read now: nothing is known
+  // What is on disk could not be read yet: there may be more.
+  bool unread = false;
 };
+
+// So long after its last use, a policy counts as idle, and is not refreshed.
+inline constexpr Seconds kIdleAfter{30 * 24 * 3600};
 
 // So long a failed id is answered without waiting for it.
 inline constexpr Seconds kFailureMemory{24 * 3600};
 
+// A clock that is set back makes what was stored before come from the future.
+
+// Whether a failure keeps anybody from trying again. One that comes from the
+// future would do so until the clock has caught up: it counts as none.
+inline bool Counts(const FailedFetch& failure, WallTime now) {
+  return failure.first_at <= now && failure.last_at <= now;
+}
+
+// A policy that comes from the future is in force, and due to be fetched.
+inline bool IsFromTheFuture(const StoredPolicy& policy, WallTime now) {
+  return policy.fetched_at > now;
+}
+
+// When the policy ends (RFC 8461 section 3.2), as one sees it at `now`: never
+// later than if it had been fetched at this moment.
+inline WallTime EndOf(const StoredPolicy& policy, WallTime now) {
+  return std::min(policy.expires_at, now + policy.policy->max_age);
+}
+
 class PolicyStore {
  public:
   virtual ~PolicyStore() = default;
-  virtual Awaitable<StsMemory> Find(std::string domain) = 0;
+  virtual StsMemory Find(const std::string& domain) = 0;
   // A fetched policy; forgets a failure. Ends once it is durable: what an
   // answer has rested on, no crash forgets. (Where the disk hangs or is full,
   // it ends all the same, and the policy is written when that is over.)
@@ -76,9 +106,10 @@ class PolicyStore {
   // Everything about the domain: its newest policy does not outlive the
   // question at hand (max_age 0).
   virtual void Forget(const std::string& domain) = 0;
-  // The same, if by now nothing of it holds any more.
-  virtual void ForgetExpired(const std::string& domain, WallTime now) = 0;
-  // Domains whose time has come, the longest waiting first.
+  // Its policy has expired by the clock as it is now. It goes when an even
+  // clock has seen that on kExpiredDays different days.
+  virtual void NoteExpired(const std::string& domain, WallTime now) = 0;
+  // Domains with a policy whose time has come, the longest waiting first.
   virtual Awaitable<std::vector<std::string>> Due(WallTime now,
                                                   size_t limit) = 0;
 };

@@ -14,7 +14,6 @@ constexpr size_t kPerSecond = 300;  // a million domains an hour
 constexpr size_t kAtOnce = 512;
 // Longer than any TXT question takes: the turn always comes.
 constexpr Seconds kTurn{60};
-constexpr Seconds kIdle{30 * 24 * 3600};
 // RFC 8461 section 3.3: at most one try in five minutes.
 constexpr Seconds kFirstRetry{300};
 constexpr Seconds kLastRetry{3600};
@@ -63,18 +62,15 @@ Awaitable<void> Refresher::Refresh(std::string domain) {
   };
   running_.insert(domain);
   const Place place{running_, domain};
-  const StsMemory memory = co_await world_.store.Find(domain);
-  if (memory.unread) co_return;  // still due
+  const StsMemory memory = world_.store.Find(domain);
+  if (!memory.policy) co_return;  // purged meanwhile
   const WallTime now = world_.clock.WallNow();
-  if (!memory.policy || memory.policy->expires_at <= now) {
-    world_.store.ForgetExpired(domain, now);
-    if (memory.policy && memory.failure)
-      world_.store.Schedule(domain, memory.policy->fetched_at,
-                            memory.failure->first_at + kFailureMemory);
+  const StoredPolicy& policy = *memory.policy;
+  if (EndOf(policy, now) <= now) {
+    world_.store.NoteExpired(domain, now);
     co_return;
   }
-  const StoredPolicy& policy = *memory.policy;
-  if (now - policy.used_at >= kIdle) {
+  if (now - policy.used_at >= kIdleAfter && !IsFromTheFuture(policy, now)) {
     world_.store.Schedule(domain, policy.fetched_at, policy.expires_at);
     co_return;
   }
@@ -129,7 +125,7 @@ std::optional<FetchRequest> Refresher::DueFetch(const std::string& domain,
                                                 const StsFacts& facts) const {
   const WallTime now = world_.clock.WallNow();
   const StoredPolicy& policy = *memory.policy;
-  const bool by_age = policy.refetch_at <= now;
+  const bool by_age = policy.refetch_at <= now || IsFromTheFuture(policy, now);
   // Who can only block DNS must not ride out the max_age: a refetch that is
   // due needs no record. A proven absence, however, prolongs nothing.
   std::string id = facts.id;
@@ -141,7 +137,8 @@ std::optional<FetchRequest> Refresher::DueFetch(const std::string& domain,
   request.previous = policy.policy;
   request.check_after = StsRecheckAfter(facts);
   request.background = true;
-  if (memory.failure && memory.failure->id == id)
+  if (memory.failure && memory.failure->id == id &&
+      Counts(*memory.failure, now))
     request.failure = memory.failure;
   return request;
 }

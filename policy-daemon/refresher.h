@@ -6,7 +6,7 @@
 // whatever the id says, leads to a fetch in the background. A failed fetch is
 // repeated after 5 min, 10 min ... 1 h, a failed question after 15 min. Domains
 // that no question was about for 30 days are left alone until their policy has
-// expired, and then forgotten.
+// expired, and the store deletes it.
 //
 // Contract: loop thread only. At most kAtOnce TXT questions in flight and
 // kPerSecond domains a second; fetches have the background's share.

@@ -16,19 +16,27 @@ constexpr Seconds kRefetchInterval{300};
 constexpr Seconds kOurRefetchInterval{30};
 constexpr Seconds kMinRecheck{300};
 constexpr Seconds kMaxRecheck{3600};
-// To note each use would cost a write an answer.
+// To note each use would cost a write an answer. (Each day counts, however.)
 constexpr Seconds kUseGrain{3600};
+
+// Whether a use now is to be noted, after one at `before`.
+bool IsNews(WallTime before, WallTime now) {
+  return before > now || now - before >= kUseGrain ||
+         std::chrono::floor<std::chrono::days>(before) !=
+             std::chrono::floor<std::chrono::days>(now);
+}
 
 StsState StateOf(const StsPolicy& policy) {
   return policy.mode == StsMode::kEnforce ? StsState::kEnforce
                                           : StsState::kOther;
 }
 
-void Apply(const StoredPolicy& stored, bool remembered, StsFacts& facts) {
+void Apply(const StoredPolicy& stored, WallTime now, bool remembered,
+           StsFacts& facts) {
   facts.policy = stored.policy;
   facts.remembered = remembered;
   facts.fetched_at = stored.fetched_at;
-  facts.expires_at = stored.expires_at;
+  facts.expires_at = EndOf(stored, now);
   facts.refetch_at = stored.refetch_at;
   facts.state = StateOf(*stored.policy);
 }
@@ -43,13 +51,13 @@ StsLookup::StsLookup(World world)
 
 Awaitable<void> StsLookup::Run(std::string domain, Publish publish) {
   StsFacts facts;
-  const StsMemory memory = co_await world_.store.Find(domain);
+  const StsMemory memory = world_.store.Find(domain);
   const WallTime now = world_.clock.WallNow();
-  const bool in_force = memory.policy && now < memory.policy->expires_at;
+  const bool in_force = memory.policy && now < EndOf(*memory.policy, now);
   facts.memory_unread = memory.unread;
   if (in_force) {
     // RFC 8461 section 3.3: it applies whatever discovery says now.
-    Apply(*memory.policy, /*remembered=*/true, facts);
+    Apply(*memory.policy, now, /*remembered=*/true, facts);
     publish(facts);
   }
 
@@ -58,7 +66,7 @@ Awaitable<void> StsLookup::Run(std::string domain, Publish publish) {
       facts);
   if (!in_force && facts.txt == StsTxt::kFailed)
     NoteTxtFailure(domain, facts.txt_reason);
-  if (in_force && now - memory.policy->used_at >= kUseGrain)
+  if (in_force && IsNews(memory.policy->used_at, now))
     world_.store.NoteUse(
         domain, now,
         std::min(memory.policy->check_at, now + StsRecheckAfter(facts)));
@@ -76,7 +84,8 @@ Awaitable<void> StsLookup::Run(std::string domain, Publish publish) {
   request.check_after = StsRecheckAfter(facts);
   request.background = in_force;
   if (in_force) request.previous = memory.policy->policy;
-  const bool failed = memory.failure && memory.failure->id == facts.id;
+  const bool failed = memory.failure && memory.failure->id == facts.id &&
+                      Counts(*memory.failure, now);
   const bool failed_lately =
       failed && now - memory.failure->first_at < kFailureMemory;
   const bool through_us = failed && memory.failure->tries == 0;
@@ -103,7 +112,7 @@ Awaitable<void> StsLookup::Run(std::string domain, Publish publish) {
                                   world_.fetcher.Patience());
   const FetchResult& result = flight->result;
   if (result.stored) {
-    Apply(*result.stored, /*remembered=*/false, facts);
+    Apply(*result.stored, world_.clock.WallNow(), /*remembered=*/false, facts);
     facts.fetch = StsFetch::kDone;
   } else {
     // RFC 8461 section 3.3: as if the domain had no policy.

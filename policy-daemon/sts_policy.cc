@@ -151,6 +151,19 @@ std::string StsPolicyText(const StsPolicy& policy) {
   return text;
 }
 
+StsPolicy Essential(StsPolicy policy) {
+  size_t others = 0;
+  std::erase_if(policy.fields, [&](const auto& field) {
+    const auto& [name, value] = field;
+    if (name == "version" || name == "mode" || name == "mx" ||
+        name == "max_age")
+      return false;
+    others += name.size() + value.size();
+    return others > kMaxOtherFields;
+  });
+  return policy;
+}
+
 bool MatchesMxPattern(std::string_view host, std::string_view pattern) {
   if (!pattern.starts_with("*.")) return host == pattern;
   const size_t dot = host.find('.');

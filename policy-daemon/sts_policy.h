@@ -49,6 +49,11 @@ Result<StsPolicy> ParseStsPolicy(std::string_view text);
 // A text that parses to an equal policy, no longer than the one it came from.
 std::string StsPolicyText(const StsPolicy& policy);
 
+// What is kept of a policy: everything that counts, and of the other fields no
+// more than kMaxOtherFields bytes, from the first on.
+inline constexpr size_t kMaxOtherFields = 4096;
+StsPolicy Essential(StsPolicy policy);
+
 // Exact, or "*." and exactly one label (RFC 8461 section 4.1). Both in normal
 // form.
 bool MatchesMxPattern(std::string_view host, std::string_view pattern);

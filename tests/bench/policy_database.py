@@ -1,13 +1,11 @@
 """Policy files (policies.db) with as many policies as one wants.
 
 Why not by lookups: a million of them take hours. The daemon itself makes the
-empty file, so that the schema is its own; rows are put in as policy_file.cc
-writes them (WriteToFile, in the order of its kColumns).
+empty file, so that the schema is its own; rows are put in as
+policy_schema.cc writes them (WriteRow).
 
-The policies expire in ten years and are not due for a refresh before (each at
-a moment of its own, as in life: that index is in no order of names), and what
-is remembered of them says that they were used then: so no lookup writes.
-touch() makes the first ones ordinary in that.
+The policies expire in ten years and were last used a month ago, so that none
+is due for a refresh. The first lookup of each is written down.
 """
 
 import os
@@ -24,6 +22,7 @@ NAME = "policies.db"
 COLUMNS = ("domain", "id", "policy", "fetched_at", "expires_at", "refetch_at",
            "check_at", "used_at")
 FAR = 10 * 365 * 86400
+IDLE = 31 * 86400
 
 
 def many_domain(number):
@@ -50,7 +49,7 @@ def create(bench, folder, domains):
                   f"VALUES({','.join('?' * len(COLUMNS))})")
         database.executemany(insert, (
             (domain, POLICY_ID, policy_text(domain), now, now + FAR, now + FAR,
-             now + FAR + moments.randrange(3600), now + FAR)
+             now + FAR + moments.randrange(3600), now - IDLE)
             for domain in domains))
     database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     database.close()
@@ -67,13 +66,13 @@ def cached(bench, count):
     """A folder with policies of many_domain(0) to (count - 1).
 
     Kept for later runs outside of the source tree; not to be written to. The
-    1 in its name is the version of what this module writes.
+    2 in its name is the version of what this module writes.
     """
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     home = home / "postern-bench"
     probe = home / "probe"
     create(bench, probe, [])
-    folder = home / f"policies-1-schema{schema_version(probe)}-{count}"
+    folder = home / f"policies-2-schema{schema_version(probe)}-{count}"
     if not (folder / NAME).exists():
         create(bench, probe, map(many_domain, range(count)))
         shutil.rmtree(folder, ignore_errors=True)
@@ -88,17 +87,6 @@ def copy(source, folder):
     shutil.copytree(source, folder)
     os.sync()
     return folder
-
-
-def touch(folder, count):
-    """The uses of the first `count` domains lie a day back: the next lookup of
-    each is written."""
-    with sqlite3.connect(folder / NAME) as database:
-        database.execute(
-            "UPDATE policies SET used_at = ? WHERE domain < ?",
-            (int(time.time()) - 86400, many_domain(count)))
-    database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    database.close()
 
 
 def drop_from_page_cache(folder):

@@ -32,7 +32,6 @@ def measure(bench):
     count = bench.options.policies
     source = policy_database.cached(bench, count)
     folder = policy_database.copy(source, source.parent / "state")
-    policy_database.touch(folder, 20 * ASKED)
     size = (folder / policy_database.NAME).stat().st_size
     rows = []
     for state in ("warm", "dropped"):

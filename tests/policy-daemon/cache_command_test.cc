@@ -67,17 +67,19 @@ TEST(CacheList, ALongNameMovesItsLine) {
 }
 
 TEST(CacheText, TellsEverythingOfAPolicy) {
-  EXPECT_EQ(CacheText("a.example", Remembered(), kNow + 10min),
-            "a.example\n"
-            "  mode             enforce\n"
-            "  mx               mx.example.com\n"
-            "  max_age          7 d\n"
-            "  id               1\n"
-            "  fetched          2026-11-22T13:05:07Z (10 min ago)\n"
-            "  holds until      2026-11-29T13:05:07Z (in 6 d 23 h)\n"
-            "  next look        2026-11-22T20:05:07Z (in 6 h 50 min)\n"
-            "  refetched        after 2026-11-26T01:05:07Z (in 3 d 11 h)\n"
-            "  last used        2026-11-22T13:05:14Z (9 min ago)\n");
+  EXPECT_EQ(
+      CacheText("a.example", Remembered(), kNow + 10min),
+      "a.example\n"
+      "  mode             enforce\n"
+      "  mx               mx.example.com\n"
+      "  max_age          7 d\n"
+      "  id               1\n"
+      "  fetched          2026-11-22T13:05:07Z (10 min ago)\n"
+      "  holds until      2026-11-29T13:05:07Z (in 6 d 23 h)\n"
+      "  next look        2026-11-22T20:05:07Z (in 6 h 50 min)\n"
+      "  refetched        after 2026-11-26T01:05:07Z (in 3 d 11 h)\n"
+      "  last used        2026-11-22T13:05:14Z (9 min ago)\n"
+      "  stays            until others need its room: used on one day only\n");
 }
 
 TEST(CacheText, TellsEverythingOfAFailure) {
@@ -123,7 +125,8 @@ TEST(CacheJson, OfAPolicy) {
             R"("expires-at":"2026-11-29T13:05:07Z",)"
             R"("next-look-at":"2026-11-22T20:05:07Z",)"
             R"("refetch-at":"2026-11-26T01:05:07Z",)"
-            R"("used-at":"2026-11-22T13:05:14Z"})");
+            R"("used-at":"2026-11-22T13:05:14Z",)"
+            R"("days-used":1,"expired-days":0})");
 }
 
 TEST(CacheJson, OfAFailure) {

@@ -83,8 +83,8 @@ TEST_F(FetchSeatsTest, AnOwnersNamesMakeRoomForEachOther) {
   world.Pass(10s);
   EXPECT_EQ(AskSts("good.shop.example").facts().state, StsState::kEnforce);
   EXPECT_EQ(https.in_flight(), 15);
-  EXPECT_TRUE(world.store.entries["s0.shop.example"].failure);
-  EXPECT_FALSE(world.store.entries["s4.example"].failure);
+  EXPECT_TRUE(world.store.Find("s0.shop.example").failure);
+  EXPECT_FALSE(world.store.Find("s4.example").failure);
 }
 
 TEST_F(FetchSeatsTest, ANetworkOf64BitsIsOneServer) {

@@ -404,5 +404,133 @@ TEST_P(DaneFaultTest, ItIsTheSameAfterARestart) {
   EXPECT_TRUE(IsTemp(AnswerWithin(8s, kDomain)));
 }
 
+// --- The clock.
+
+class ClockTest : public EngineTest {
+ protected:
+  // Somebody sets the clock, which was wrong by `step` until now.
+  void Correct(Seconds step) { world.clock.StepWall(-step); }
+};
+
+constexpr Seconds kFar{400 * kDay};
+
+TEST_F(ClockTest, AFailureFromTheFutureKeepsNobodyFromTrying) {
+  world.clock.StepWall(kFar);
+  StsDomain();
+  https.Fail(kPolicyHost, HttpsFailure::kCertificate);
+  EXPECT_EQ(Answer(kDomain), kNotFound);
+  Correct(kFar);
+  ServePolicy();
+  world.Pass(2h);
+  EXPECT_EQ(Answer(kDomain), kSecure);
+}
+
+TEST_F(ClockTest, AFailureFromTheFutureKeepsNoRefreshFromTrying) {
+  StsDomain();
+  StartRefresher();
+  EXPECT_EQ(Answer(kDomain), kSecure);
+  world.clock.StepWall(Seconds(3 * kDay));
+  https.Fail(kPolicyHost, HttpsFailure::kCertificate);
+  Publish("2");
+  world.Pass(2h);
+  Correct(Seconds(3 * kDay));
+  ServePolicy("enforce", "mx2.example.com");
+  world.Pass(2h);
+  EXPECT_EQ(Answer(kDomain),
+            "OK secure match=mx2.example.com servername=hostname");
+}
+
+TEST_F(ClockTest, APolicyFromTheFutureEndsAsIfItWereFetchedNow) {
+  world.clock.StepWall(kFar);
+  StsDomain();
+  EXPECT_EQ(Answer(kDomain), kSecure);
+  Correct(kFar);
+  dns.NoData(kTxtName, DnsType::kTxt);
+  const StsFacts facts = LearnSts();
+  EXPECT_EQ(facts.state, StsState::kEnforce);
+  EXPECT_EQ(facts.expires_at, world.clock.WallNow() + Seconds(kWeek));
+}
+
+// A policy is remembered; then the clock is set by `step`, for `stays`, while
+// nothing can be fetched; then it is set right.
+struct Leap {
+  const char* name;
+  Seconds step;
+  Seconds stays;
+  bool at_start;
+};
+
+class LeapTest : public EngineTest, public testing::WithParamInterface<Leap> {
+ protected:
+  void Correct() { world.clock.StepWall(-GetParam().step); }
+};
+
+constexpr Leap kLeaps[] = {
+    {"AheadForTwoSeconds", kFar, Seconds(2), false},
+    {"AheadForAnHour", kFar, Seconds(3600), false},
+    {"AheadForADay", kFar, Seconds(kDay), false},
+    {"AheadForThreeDays", kFar, Seconds(3 * kDay), false},
+    {"BackForTwoSeconds", -kFar, Seconds(2), false},
+    {"BackForAnHour", -kFar, Seconds(3600), false},
+    {"AheadAtTheStart", kFar, Seconds(60), true},
+    {"BackAtTheStart", -kFar, Seconds(60), true},
+};
+
+INSTANTIATE_TEST_SUITE_P(Each, LeapTest, testing::ValuesIn(kLeaps),
+                         [](const auto& leap) {
+                           return std::string(leap.param.name);
+                         });
+
+TEST_P(LeapTest, WhatWasRememberedIsInForceWhenItIsSetRight) {
+  const Leap& leap = GetParam();
+  world.store.longest_pause = Seconds(1);
+  StsDomain("enforce", 30 * kDay);
+  StartRefresher();
+  EXPECT_EQ(Answer(kDomain), kSecure);
+  world.Pass(1h);
+  HostDown({dns, https});
+  dns.NoData(kTxtName, DnsType::kTxt);
+  world.clock.StepWall(leap.step);
+  if (leap.at_start) Restart();
+  world.Pass(leap.stays);
+  if (leap.step < Seconds(0)) {
+    EXPECT_EQ(Answer(kDomain), kSecure);
+  }
+  Correct();
+  if (leap.at_start) Restart();
+  world.Pass(1h);
+  EXPECT_EQ(Answer(kDomain), kSecure);
+}
+
+TEST_F(ClockTest, APolicyFromTheFutureIsFetchedAtOnce) {
+  world.clock.StepWall(kFar);
+  StsDomain();
+  StartRefresher();
+  EXPECT_EQ(Answer(kDomain), kSecure);
+  world.store.longest_pause = Seconds(1);
+  Correct(kFar);
+  ServePolicy("enforce", "mx2.example.com");
+  world.Pass(1h);
+  EXPECT_EQ(https.fetches(), 2);
+  EXPECT_LE(Memory().policy->fetched_at, world.clock.WallNow());
+  EXPECT_EQ(Answer(kDomain),
+            "OK secure match=mx2.example.com servername=hostname");
+}
+
+TEST_F(ClockTest, WhatReallyExpiredGoesAfterAWeekOfEvenClock) {
+  world.store.longest_pause = Seconds(60);
+  StsDomain("enforce", kDay);
+  StartRefresher();
+  EXPECT_EQ(Answer(kDomain), kSecure);
+  HostDown({dns, https});
+  dns.NoData(kTxtName, DnsType::kTxt);
+  world.Pass(6 * 24h);
+  EXPECT_EQ(Answer(kDomain), kNotFound) << "it is ignored";
+  EXPECT_TRUE(Memory().policy);
+  Restart();
+  world.Pass(24h);
+  EXPECT_FALSE(Memory().policy);
+}
+
 }  // namespace
 }  // namespace postern

@@ -62,7 +62,7 @@ TEST_F(OurTroubleTest, IsNoneWhereAnotherAddressSaysMore) {
   const std::string v4 = "8.8.8.8", v6 = "2001:4860:4860::8888";
   for (const auto& [refuses, unreachable] :
        {std::pair(v4, v6), std::pair(v6, v4)}) {
-    world.store.entries.clear();
+    world.store.Clear();
     https.Fail(kPolicyHost, HttpsFailure::kRefused, refuses);
     https.Fail(kPolicyHost, HttpsFailure::kLocal, unreachable);
     EXPECT_EQ(LearnSts().fetch, StsFetch::kFailed) << unreachable;
@@ -109,7 +109,7 @@ TEST_F(OurTroubleTest, ThreeDomainsOutOfReachAreAnOutageOfOurs) {
     world.Pass(1h);
     EXPECT_EQ(told(), Domains()) << "not even the first";
     // The next one reached ends it.
-    world.store.entries.erase(kDomain);
+    world.store.Forget(kDomain);
     EXPECT_EQ(LearnSts().state, StsState::kEnforce);
     EXPECT_FALSE(engine().outage.outage());
     EXPECT_EQ(told(), Domains());
@@ -118,8 +118,8 @@ TEST_F(OurTroubleTest, ThreeDomainsOutOfReachAreAnOutageOfOurs) {
 
 TEST_F(OurTroubleTest, InAnOutageNothingIsHeldAgainstADomain) {
   for (int i = 1; i <= 4; ++i) AskUnreached(i);
-  EXPECT_FALSE(world.store.entries["d3.example"].failure);
-  EXPECT_FALSE(world.store.entries["d4.example"].failure);
+  EXPECT_FALSE(world.store.Find("d3.example").failure);
+  EXPECT_FALSE(world.store.Find("d4.example").failure);
   https.Serve("mta-sts.d4.example",
               PolicyText("enforce", "mx.example.com", kWeek));
   world.Pass(5s);

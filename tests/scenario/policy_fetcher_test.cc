@@ -57,7 +57,7 @@ TEST_F(PolicyFetcherTest, TheRequestIsWhatTheRfcSays) {
 
 TEST_F(PolicyFetcherTest, TestingAndNoneAreOther) {
   for (const char* mode : {"testing", "none"}) {
-    world.store.entries.clear();
+    world.store.Clear();
     ServePolicy(mode, "mx.example.com", kWeek);
     const StsFacts facts = LearnSts();
     EXPECT_EQ(facts.state, StsState::kOther) << mode;
@@ -172,7 +172,7 @@ TEST_F(PolicyFetcherTest, ASlowAIsNotWaitedForLong) {
 TEST_F(PolicyFetcherTest, PrivateAddressesAreRefused) {
   for (const char* address : {"127.0.0.1", "10.1.2.3", "192.168.1.1",
                               "169.254.1.1", "192.0.2.1", "100.64.0.1"}) {
-    world.store.entries.clear();
+    world.store.Clear();
     dns.A(kPolicyHost, address);
     const StsFacts facts = LearnSts();
     EXPECT_EQ(facts.state, StsState::kOther) << address;
@@ -213,13 +213,13 @@ TEST_F(PolicyFetcherTest, ADrippingHostIsGivenUpAfterTheFetchTimeout) {
 TEST_F(PolicyFetcherTest, MaxAge0ServesTheQuestionAtHandAndIsNotKept) {
   ServePolicy("enforce", "mx.example.com", 0);
   EXPECT_EQ(LearnSts().state, StsState::kEnforce);
-  EXPECT_FALSE(world.store.entries.contains(kDomain));
+  EXPECT_FALSE(world.store.Contains(kDomain));
 }
 
 TEST_F(PolicyFetcherTest, ThePointDiffersAndFitsAShortMaxAge) {
   std::map<WallTime, int> points;
   for (int i = 0; i < 20; ++i) {
-    world.store.entries.clear();
+    world.store.Clear();
     ServePolicy("enforce", "mx.example.com", 3600);
     const StsFacts facts = LearnSts();
     const WallTime point = Memory().policy->refetch_at;
@@ -237,7 +237,7 @@ TEST_F(PolicyFetcherTest, APolicyOfSecondsIsFetchedAgainByQuestionsAlone) {
   LearnSts();
   world.Pass(1h);
   EXPECT_EQ(https.fetches(), 1);
-  EXPECT_FALSE(world.store.entries.contains(kDomain));
+  EXPECT_LT(Memory().policy->expires_at, world.clock.WallNow());
   EXPECT_EQ(LearnSts().state, StsState::kEnforce);
   EXPECT_EQ(https.fetches(), 2);
 }
@@ -309,11 +309,11 @@ TEST_F(FetchLimitTest, WhoHasRunForTenSecondsMakesRoomForAQuestions) {
   world.Pass(10s);
   EXPECT_EQ(AskSts().facts().state, StsState::kEnforce);
   EXPECT_EQ(https.in_flight(), 1);
-  const auto& failure = world.store.entries["d0.example"].failure;
+  const auto failure = world.store.Find("d0.example").failure;
   ASSERT_TRUE(failure);
   EXPECT_EQ(failure->reason,
             "8.8.8.0: slow, while others waited for its place");
-  EXPECT_FALSE(world.store.entries["d1.example"].failure);
+  EXPECT_FALSE(world.store.Find("d1.example").failure);
 }
 
 TEST_F(FetchLimitTest, WhoHasNotKeepsItsPlaceUntilThen) {
@@ -455,7 +455,7 @@ TEST_F(FetchReloadTest, TheNextFetchIsMadeAsItSays) {
   sts_settings.address_filter.allowed = {
       IpPrefix::Parse("10.1.0.0/16").value()};
   Reload();
-  world.store.entries.clear();
+  world.store.Clear();
   EXPECT_EQ(LearnSts().state, StsState::kEnforce);
   ASSERT_EQ(https.fetches(), 1);
   EXPECT_EQ(https.requests[0].port, 8443);

@@ -402,7 +402,7 @@ TEST_F(OutcomeTest, EachFailureIsToldByItsName) {
   StsDomain();
   for (const auto& [fail, type] : failures) {
     world.outcomes.all.clear();
-    world.store.entries.clear();
+    world.store.Clear();
     service().Drop("");
     fail();
     EXPECT_EQ(Answer(kDomain), kNotFound);
@@ -452,7 +452,7 @@ TEST_F(OutcomeTest, WhatAWarmUpHasFoundIsNotToldOnceItIsOver) {
   https.Fail(kPolicyHost, HttpsFailure::kConnect);
   EXPECT_TRUE(WarmUp(kDomain));
   service().Drop("");
-  world.store.entries.clear();
+  world.store.Clear();
   StsDomain();
   for (int i = 0; i < 2; ++i) EXPECT_EQ(Answer(kDomain), kSecure);
   EXPECT_TRUE(world.outcomes.all.empty());

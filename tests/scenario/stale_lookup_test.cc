@@ -33,7 +33,7 @@ TEST_F(StaleLookupTest, DoesNotBringAnOldPolicyBack) {
 TEST_F(StaleLookupTest, DoesNotBringAPurgedPolicyBack) {
   StartLookup();
   dns.NoData(kTxtName, DnsType::kTxt);
-  world.store.entries.clear();
+  world.store.Clear();
   service().Drop(kDomain);
   EXPECT_EQ(Answer(kDomain), kNotFound);
   world.Pass(10s);
@@ -43,7 +43,7 @@ TEST_F(StaleLookupTest, DoesNotBringAPurgedPolicyBack) {
 TEST_F(StaleLookupTest, DoesNotBringAnAnswerOfTheOldConfigurationBack) {
   StartLookup();
   dns.NoData(kTxtName, DnsType::kTxt);
-  world.store.entries.clear();
+  world.store.Clear();
   service().Drop("");
   EXPECT_EQ(Answer(kDomain), kNotFound);
   world.Pass(10s);

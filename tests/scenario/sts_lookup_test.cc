@@ -203,16 +203,6 @@ TEST_F(StsMemoryTest, UseDoesNotPutOffTheNextLook) {
   EXPECT_LE(Memory().policy->check_at, FakeClock::kWallStart + 1h);
 }
 
-TEST_F(StsMemoryTest, ASlowStoreIsWaitedFor) {
-  Remember();
-  world.store.delay = 2s;
-  dns.NxDomain(kTxtName, DnsType::kTxt);
-  const StsQuestion question = AskSts();
-  EXPECT_FALSE(question.answered());
-  world.Pass(2s);
-  EXPECT_EQ(question.facts().state, StsState::kEnforce);
-}
-
 // --- A changed id.
 
 TEST_F(StsNewIdTest, AChangedIdIsFetchedInTheBackground) {

@@ -24,8 +24,8 @@ void StartEndless(FakeWorld& world, Awaitable<void> work) {
 
 }  // namespace
 
-Awaitable<StsMemory> ProcessStore::Find(std::string domain) {
-  return disk_.Find(std::move(domain));
+StsMemory ProcessStore::Find(const std::string& domain) {
+  return disk_.Find(domain);
 }
 
 Awaitable<void> ProcessStore::PutPolicy(std::string domain,
@@ -48,8 +48,8 @@ void ProcessStore::Schedule(const std::string& domain, WallTime fetched_at,
   if (!ended_) disk_.Schedule(domain, fetched_at, check_at);
 }
 
-void ProcessStore::ForgetExpired(const std::string& domain, WallTime now) {
-  if (!ended_) disk_.ForgetExpired(domain, now);
+void ProcessStore::NoteExpired(const std::string& domain, WallTime now) {
+  if (!ended_) disk_.NoteExpired(domain, now);
 }
 
 void ProcessStore::Forget(const std::string& domain) {

@@ -33,7 +33,7 @@ class ProcessStore final : public PolicyStore {
 
   void End() { ended_ = true; }
 
-  Awaitable<StsMemory> Find(std::string domain) override;
+  StsMemory Find(const std::string& domain) override;
   Awaitable<void> PutPolicy(std::string domain, StoredPolicy policy) override;
   void PutFailure(const std::string& domain, FailedFetch failure) override;
   void NoteUse(const std::string& domain, WallTime used_at,
@@ -41,7 +41,7 @@ class ProcessStore final : public PolicyStore {
   void Schedule(const std::string& domain, WallTime fetched_at,
                 WallTime check_at) override;
   void Forget(const std::string& domain) override;
-  void ForgetExpired(const std::string& domain, WallTime now) override;
+  void NoteExpired(const std::string& domain, WallTime now) override;
   Awaitable<std::vector<std::string>> Due(WallTime now, size_t limit) override;
 
  private:
@@ -134,7 +134,7 @@ class EngineTest : public testing::Test {
   std::string StsDomainAt(int i, const std::string& address);
 
   // What is remembered of example.com.
-  const StsMemory& Memory() { return world.store.entries[kDomain]; }
+  StsMemory Memory() { return world.store.Find(kDomain); }
 
   double Count(const std::string& name, const Labels& labels = {});
 

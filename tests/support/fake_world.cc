@@ -10,99 +10,58 @@
 
 namespace postern {
 
-Awaitable<StsMemory> FakeStore::Find(std::string domain) {
-  co_await WaitForDisk();
-  if (unreadable) {
-    StsMemory unknown;
-    unknown.unread = true;
-    co_return unknown;
-  }
-  const auto found = entries.find(domain);
-  co_return found == entries.end() ? StsMemory{} : found->second;
+StsMemory FakeStore::Find(const std::string& domain) {
+  StsMemory unknown;
+  unknown.unread = true;
+  return unreadable ? unknown : table_.Find(domain);
 }
 
 Awaitable<void> FakeStore::PutPolicy(std::string domain, StoredPolicy policy) {
-  co_await WaitForDisk();
-  const auto& before = entries[domain].policy;
-  if (policy.used_at == WallTime{})
-    policy.used_at = before ? before->used_at : clock_.WallNow();
-  entries[domain] = {std::move(policy), std::nullopt};
+  co_await Turn(executor_);
+  table_.PutPolicy(domain, std::move(policy), clock_.WallNow());
   NoteChange();
 }
 
 void FakeStore::PutFailure(const std::string& domain, FailedFetch failure) {
-  entries[domain].failure = std::move(failure);
+  table_.PutFailure(domain, std::move(failure));
   NoteChange();
 }
 
 void FakeStore::NoteUse(const std::string& domain, WallTime used_at,
                         WallTime check_at) {
-  const auto found = entries.find(domain);
-  if (found == entries.end() || !found->second.policy) return;
-  found->second.policy->used_at = used_at;
-  found->second.policy->check_at = check_at;
+  table_.NoteUse(domain, used_at, check_at);
   NoteChange();
-}
-
-void FakeStore::ForgetExpired(const std::string& domain, WallTime now) {
-  const auto found = entries.find(domain);
-  if (found == entries.end()) return;
-  const auto& [policy, failure, unread] = found->second;
-  if ((policy && now < policy->expires_at) ||
-      (failure && now < failure->first_at + kFailureMemory))
-    return;
-  Forget(domain);
 }
 
 void FakeStore::Schedule(const std::string& domain, WallTime fetched_at,
                          WallTime check_at) {
-  const auto found = entries.find(domain);
-  if (found == entries.end() || !found->second.policy ||
-      found->second.policy->fetched_at != fetched_at)
-    return;
-  found->second.policy->check_at = check_at;
+  table_.Schedule(domain, fetched_at, check_at);
   NoteChange();
 }
 
 void FakeStore::Forget(const std::string& domain) {
-  entries.erase(domain);
+  table_.Forget(domain);
   NoteChange();
 }
 
-FakeStore::Agenda FakeStore::Sorted() const {
-  Agenda agenda;
-  for (const auto& [domain, memory] : entries) {
-    if (memory.policy)
-      agenda.emplace_back(memory.policy->check_at, domain);
-    else if (memory.failure)
-      agenda.emplace_back(memory.failure->first_at + kFailureMemory, domain);
-  }
-  std::sort(agenda.begin(), agenda.end());
-  return agenda;
+void FakeStore::NoteExpired(const std::string& domain, WallTime now) {
+  table_.NoteExpired(domain, now);
+  NoteChange();
 }
 
 Awaitable<std::vector<std::string>> FakeStore::Due(WallTime now, size_t limit) {
-  co_await WaitForDisk();
-  Agenda agenda = Sorted();
-  if (agenda.empty() || agenda.front().first > now) {
-    Seconds pause(3600);
-    if (!agenda.empty()) pause = std::min(pause, agenda.front().first - now);
+  co_await Turn(executor_);
+  table_.Tick(clock_.BootNow(), now);
+  if (table_.NextLook() > now) {
+    const Seconds pause = table_.NextLook() < now + longest_pause
+                              ? table_.NextLook() - now
+                              : longest_pause;
     const std::shared_ptr<Event> changed = changed_;
     co_await changed->WaitUntil(clock_.Now() + pause);
-    agenda = Sorted();
     now = clock_.WallNow();
+    table_.Tick(clock_.BootNow(), now);
   }
-  std::vector<std::string> domains;
-  for (const auto& [at, domain] : agenda)
-    if (at <= now && domains.size() < limit) domains.push_back(domain);
-  co_return domains;
-}
-
-Awaitable<void> FakeStore::WaitForDisk() {
-  co_await Turn(executor_);
-  if (delay == Duration(0)) co_return;
-  Event pause(executor_, clock_);
-  co_await pause.WaitUntil(clock_.Now() + delay);
+  co_return table_.Due(now, limit);
 }
 
 FakeClient::FakeClient(FakeWorld& world, const std::string& path)

@@ -15,20 +15,20 @@
 #include <vector>
 
 #include "policy-daemon/outcome_sink.h"
-#include "policy-daemon/policy_store.h"
+#include "policy-daemon/policy_table.h"
 #include "tests/support/fake_outside.h"
 
 namespace postern {
 
-// A store that the test can fill and look into. Where nothing is due, Due()
-// takes its time (an hour at most) until something is, so that idle days pass
-// at once.
+// A store in memory that the test can fill and look into. Where nothing is due,
+// Due() takes its time (an hour at most) until something is, so that idle days
+// pass at once.
 class FakeStore final : public PolicyStore {
  public:
   FakeStore(boost::asio::any_io_executor executor, Clock& clock)
       : executor_(std::move(executor)), clock_(clock) {}
 
-  Awaitable<StsMemory> Find(std::string domain) override;
+  StsMemory Find(const std::string& domain) override;
   Awaitable<void> PutPolicy(std::string domain, StoredPolicy policy) override;
   void PutFailure(const std::string& domain, FailedFetch failure) override;
   void NoteUse(const std::string& domain, WallTime used_at,
@@ -36,24 +36,38 @@ class FakeStore final : public PolicyStore {
   void Schedule(const std::string& domain, WallTime fetched_at,
                 WallTime check_at) override;
   void Forget(const std::string& domain) override;
-  void ForgetExpired(const std::string& domain, WallTime now) override;
+  void NoteExpired(const std::string& domain, WallTime now) override;
   Awaitable<std::vector<std::string>> Due(WallTime now, size_t limit) override;
 
-  std::map<std::string, StsMemory> entries;
-  Duration delay{0};        // of a disk
+  // Nothing is remembered any more.
+  void Clear() { table_.Purge("", WallTime::max(), clock_.WallNow()); }
+  bool Contains(const std::string& domain) {
+    const StsMemory memory = table_.Find(domain);
+    return memory.policy || memory.failure;
+  }
+  // As if it were read from a file.
+  void Load(const std::string& domain, StoredPolicy policy) {
+    StsMemory memory;
+    memory.policy = std::move(policy);
+    table_.Forget(domain);
+    table_.Load(domain, std::move(memory), true);
+    NoteChange();
+  }
+  void SetBounds(PolicyTable::Bounds bounds) { table_.SetBounds(bounds); }
+
   bool unreadable = false;  // nothing can be found out about any domain
+  // What reads the clock for the store does so this often.
+  Seconds longest_pause = std::chrono::hours(1);
 
  private:
-  using Agenda = std::vector<std::pair<WallTime, std::string>>;
-  Agenda Sorted() const;
   void NoteChange() { std::exchange(changed_, NewEvent())->Set(); }
   std::shared_ptr<Event> NewEvent() {
     return std::make_shared<Event>(executor_, clock_);
   }
-  Awaitable<void> WaitForDisk();
 
   boost::asio::any_io_executor executor_;
   Clock& clock_;
+  PolicyTable table_{{}};
   std::shared_ptr<Event> changed_ = NewEvent();
 };
 

@@ -94,6 +94,42 @@ int64_t PolicyFolder::SqlNumber(const std::string& sql) {
   return number;
 }
 
+FileStore::FileStore(Settings settings, Metrics& metrics)
+    : table({settings.max_policies, settings.max_bytes}),
+      file_(settings.path, metrics) {
+  loaded_ = file_.Load(table);
+  table.Tick(Seconds(1000), kNow + Seconds(7 * 3600));
+}
+
+StsMemory FileStore::Find(const std::string& domain) {
+  StsMemory memory = table.Find(domain);
+  memory.unread = !loaded_ && !memory.policy;
+  return memory;
+}
+
+std::vector<std::string> FileStore::Poll() {
+  std::vector<std::string> domains;
+  if (!loaded_) {
+    PolicyTable read({});
+    loaded_ = file_.Load(read);
+    table.Merge(read);
+    table.Tick(Seconds(1000), kNow + Seconds(7 * 3600));
+  }
+  // After a purge or a new file, once more.
+  for (int i = 0; loaded_ && i < 2; ++i) {
+    const std::vector<PolicyRow> rows = table.TakeChanges(1000000);
+    const PolicyFile::Outcome outcome = file_.Write(rows, /*is_all=*/true);
+    for (const Purged& purged : outcome.purged) {
+      domains.push_back(purged.domain);
+      table.Purge(purged.domain, purged.at, kNow + Seconds(30 * 86400));
+    }
+    if (!outcome.written) table.GiveBack(rows);
+    if (outcome.replaced) table.MarkAllChanged();
+    if (outcome.purged.empty() && !outcome.replaced) break;
+  }
+  return domains;
+}
+
 StoredPolicy SomePolicy(const std::string& mx, const std::string& id,
                         Seconds max_age) {
   StoredPolicy stored;

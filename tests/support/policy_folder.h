@@ -42,6 +42,39 @@ class PolicyFolder {
   std::string folder_;
 };
 
+// The table and its file, on one thread: what DurableStore does, at once.
+class FileStore {
+ public:
+  struct Settings {
+    std::string path;
+    size_t max_policies = 1000000;
+    size_t max_bytes = 128 << 20;
+  };
+  static std::unique_ptr<FileStore> Open(Settings settings, Metrics& metrics) {
+    return std::make_unique<FileStore>(std::move(settings), metrics);
+  }
+  FileStore(Settings settings, Metrics& metrics);
+  // Writes what is left.
+  ~FileStore() { Poll(); }
+
+  StsMemory Find(const std::string& domain);
+  bool PutPolicy(const std::string& domain, StoredPolicy policy, WallTime now) {
+    return table.PutPolicy(domain, std::move(policy), now);
+  }
+  // Writes what changed; what was purged from beside, "" for all.
+  std::vector<std::string> Poll();
+  void Commit() {
+    if (table.HasChanges()) Poll();
+  }
+  size_t policies() const { return table.policies(); }
+
+  PolicyTable table;
+
+ private:
+  PolicyFile file_;
+  bool loaded_ = false;
+};
+
 // An enforce policy for `mx`, fetched `kNow`, with every time of its own.
 StoredPolicy SomePolicy(const std::string& mx = "mx.example.com",
                         const std::string& id = "1",

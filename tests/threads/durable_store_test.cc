@@ -141,6 +141,30 @@ TEST_F(DiskThreadTest, ALateResultHarmsNobody) {
   thread.reset();
 }
 
+TEST_F(DiskThreadTest, WhatOneJobThrowsIsItsOwnAffair) {
+  Start();
+  thread->Post([] { throw std::runtime_error("a job's fault"); });
+  thread->Post([] { throw 7; });
+  std::function<int()> faulty = []() -> int { throw std::runtime_error("x"); };
+  const auto failed = world.Start(thread->Run<int>(std::move(faulty), 60s));
+  WaitUntil(world, [&] { return failed.done(); });
+  EXPECT_EQ(failed.value(), std::nullopt) << "at once, not after its patience";
+  std::function<int()> work = [] { return 1; };
+  const auto run = world.Start(thread->Run<int>(std::move(work), 60s));
+  WaitUntil(world, [&] { return run.done(); });
+  EXPECT_EQ(run.value(), 1);
+}
+
+TEST_F(DiskThreadTest, WhatSettlingThrowsIsNotTheEnd) {
+  thread.emplace(world.loop.get_executor(), world.clock, [this] {
+    settled.push_back(jobs);
+    throw std::runtime_error("a fault of settling");
+  });
+  thread->Post([this] { ++jobs; });
+  thread.reset();
+  EXPECT_EQ(settled, std::vector<int>{1});
+}
+
 TEST_F(DiskThreadTest, TakesNoMoreThanItsQueueHolds) {
   Start();
   Hang hang(*thread);
@@ -218,10 +242,10 @@ class DurableStoreTest : public testing::Test {
     world.End();
   }
 
-  void Open() {
+  void Open(std::chrono::milliseconds patience = 60s) {
     store.emplace(world.loop.get_executor(), world.clock,
-                  PolicyFile::Open({folder.path()}, world.metrics),
-                  world.metrics);
+                  std::make_unique<PolicyFile>(folder.path(), world.metrics),
+                  PolicyTable::Bounds(), world.metrics, patience);
   }
   // Closes it as at a clean end.
   void Close() {
@@ -234,9 +258,7 @@ class DurableStoreTest : public testing::Test {
     WaitUntil(world, [&] { return started.done(); });
     return started.value();
   }
-  StsMemory Find(const std::string& domain) {
-    return Wait(world.Start(store->Find(domain)));
-  }
+  StsMemory Find(const std::string& domain) { return store->Find(domain); }
   Started<bool> StartPut(const std::string& domain) {
     return world.Start(PutOne(domain));
   }
@@ -244,7 +266,7 @@ class DurableStoreTest : public testing::Test {
   StsMemory AfterCrash(const std::string& domain) {
     PolicyFolder after;
     after.TakeFrom(folder, /*with_shared_memory=*/false);
-    return PolicyFile::Open({after.path()}, world.metrics)->Find(domain);
+    return FileStore::Open({after.path()}, world.metrics)->Find(domain);
   }
   double Errors() {
     return world.metrics.Counter("postern_store_errors_total", "").Value();
@@ -304,17 +326,34 @@ TEST_F(DurableStoreTest, ManyPutsShareACommit) {
   EXPECT_TRUE(AfterCrash("d299.example").policy);
 }
 
-TEST_F(DurableStoreTest, ADiskThatHangsCostsAQuestionTwoSeconds) {
+TEST_F(DurableStoreTest, ADiskThatHangsCostsNoQuestionAnything) {
   Wait(StartPut("a.example"));
   const HangingDisk disk;
-  const auto found = world.Start(store->Find("a.example"));
-  world.Pass(1999ms);
-  EXPECT_FALSE(found.done());
-  world.Pass(1ms);
-  ASSERT_TRUE(found.done());
-  EXPECT_EQ(Told(found.value()), "nothing");
-  EXPECT_TRUE(found.value().unread);
-  EXPECT_EQ(Errors(), 1);
+  store->NoteUse("a.example", kNow + 1h, kNow + 1h);
+  EXPECT_EQ(Find("a.example").policy->used_at, kNow + 1h);
+  EXPECT_FALSE(Find("a.example").unread);
+  EXPECT_FALSE(Find("b.example").unread);
+}
+
+// A start on a disk that hangs.
+TEST_F(DurableStoreTest, WhatCannotBeReadInTimeIsReadLater) {
+  Wait(StartPut("a.example"));
+  Close();
+  HangingDisk disk;
+  Open(10ms);
+  EXPECT_TRUE(Find("a.example").unread) << "there may be one";
+  store->PutFailure("a.example", SomeFailure("2"));
+  const auto put = StartPut("b.example");
+  world.Pass(2s);
+  EXPECT_TRUE(put.done());
+  EXPECT_FALSE(Find("b.example").unread) << "it is known";
+  disk.Recover();
+  WaitUntil(world, [&] { return !Find("a.example").unread; });
+  EXPECT_TRUE(Find("a.example").policy);
+  EXPECT_TRUE(Find("a.example").failure);
+  Close();
+  EXPECT_TRUE(AfterCrash("a.example").policy);
+  EXPECT_TRUE(AfterCrash("b.example").policy);
 }
 
 TEST_F(DurableStoreTest, ADiskThatHangsCostsAPutTwoSecondsAndIsWrittenLater) {
@@ -326,26 +365,24 @@ TEST_F(DurableStoreTest, ADiskThatHangsCostsAPutTwoSecondsAndIsWrittenLater) {
   EXPECT_EQ(Told(Find("a.example")), Told({SomePolicy(), {}}));
 }
 
-TEST_F(DurableStoreTest, ADiskThatHangsHasNothingDue) {
+TEST_F(DurableStoreTest, ADiskThatHangsHoldsUpNoAgenda) {
   Wait(StartPut("a.example"));
-  HangingDisk disk;
-  const auto due = world.Start(store->Due(kNow + 720h, 10));
-  world.Pass(2s);
-  EXPECT_EQ(due.value(), std::vector<std::string>());
-  disk.Recover();
-  EXPECT_EQ(Wait(world.Start(store->Due(kNow + 720h, 10))),
+  const HangingDisk disk;
+  store->NoteUse("a.example", kNow, kNow + 1h);
+  EXPECT_EQ(world.Run(store->Due(kNow + 720h, 10)),
             std::vector<std::string>{"a.example"});
 }
 
-TEST_F(DurableStoreTest, ADiskThatHangsForLongLosesWritesAndCountsThem) {
-  HangingDisk disk;
-  store->Schedule("a.example", SomePolicy().fetched_at, kNow);
-  disk.AwaitVictim();
-  for (int i = 0; i < 50010; ++i)
-    store->Schedule("a.example", SomePolicy().fetched_at, kNow);
-  EXPECT_EQ(Errors(), 10);
-  disk.Recover();
-  EXPECT_EQ(Told(Find("a.example")), "nothing");
+TEST_F(DurableStoreTest, ADiskThatHangsForLongLosesNothing) {
+  {
+    HangingDisk disk;
+    for (int i = 0; i < 60000; ++i)
+      store->NoteUse("a.example", kNow, kNow + Seconds(i));
+    for (int i = 0; i < 1000; ++i)
+      store->PutFailure("d" + std::to_string(i) + ".example", SomeFailure());
+  }
+  Close();
+  EXPECT_TRUE(AfterCrash("d999.example").failure);
 }
 
 TEST_F(DurableStoreTest, ClosingWritesWhatIsLeft) {
@@ -380,15 +417,14 @@ class DurableStoreWatchTest : public DurableStoreTest {
     DurableStoreTest::TearDown();
   }
   void Purge(const std::string& domain) {
-    auto beside = PolicyFile::OpenBeside(
-        folder.path(), PolicyFile::Access::kPurge, world.metrics);
+    auto beside = PolicyFileBeside::Open(
+        folder.path(), PolicyFileBeside::Access::kPurge, world.metrics);
     ASSERT_TRUE(beside);
-    ASSERT_TRUE((*beside)->Purge(domain));
+    ASSERT_TRUE((*beside)->Purge(domain, kNow + 1h));
   }
   void NextLook() {
     world.Pass(1s);
-    Find("x.example");  // the disk thread has done what came before
-    world.clock.RunReady();
+    Wait(StartPut("x.example"));  // and what came before
   }
 
   std::vector<std::string> purged;
@@ -417,15 +453,15 @@ TEST_F(DurableStoreWatchTest, WritesWhatAFullDiskRefused) {
 
 TEST_F(DurableStoreTest, ManyAtOnceDoNotGetInEachOthersWay) {
   std::vector<Started<bool>> puts;
-  std::vector<Started<StsMemory>> finds;
   for (int i = 0; i < 500; ++i) {
     const std::string domain = "d" + std::to_string(i % 50) + ".example";
     puts.push_back(StartPut(domain));
-    finds.push_back(world.Start(store->Find(domain)));
+    Find(domain);
     store->NoteUse(domain, kNow, kNow + 1h);
   }
   for (const auto& put : puts) Wait(put);
-  for (const auto& find : finds) EXPECT_TRUE(Wait(find).policy);
+  for (int i = 0; i < 50; ++i)
+    EXPECT_TRUE(Find("d" + std::to_string(i) + ".example").policy);
 }
 
 }  // namespace
