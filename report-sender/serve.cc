@@ -129,7 +129,8 @@ class Reporter {
 
   Awaitable<void> CloseDays() {
     for (;;) {
-      Seconds pause = kCloseInterval;
+      // Once the clock is believed, what waited for that waits no longer.
+      Seconds pause = clock_is_even_ ? kCloseInterval : kLookInterval;
       for (const Day day : DaysToClose(engine_.clock->WallNow())) {
         // Anew for each: a day takes its time.
         if (stopping_ || !clock_is_even_ || !MaySend() ||

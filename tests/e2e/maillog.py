@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 # TLS lines carry no queue id: they belong to the next delivery line of the
 # same smtp(8) process and host.
-TLS = re.compile(r"postfix/smtp\[(\d+)\]: (\w+) TLS connection established "
+TLS = re.compile(r"/smtp\[(\d+)\]: (\w+) TLS connection established "
                  r"to ([^ ]+\]):\d+:")
-DELIVERY = re.compile(r"postfix/\w+\[(\d+)\]: \w+: to=<([^>]*)>, relay="
+DELIVERY = re.compile(r"/\w+\[(\d+)\]: \w+: to=<([^>]*)>, relay="
                       r"([^,]+), .*dsn=([\d.]+), status=(\w+) \((.*)\)$")
 
 

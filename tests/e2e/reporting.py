@@ -22,6 +22,7 @@ from certs import openssl
 from checks import equal, found_in
 from daemon import OUR_INTERNET, REPORT_METRICS, Daemon
 from testnet import PATIENCE, listening, wait_for
+from wallclock import WallClock
 
 LIMIT = PATIENCE
 SUBMITTER = "reporter.test"
@@ -125,13 +126,17 @@ def make_it_yesterday(spool):
 class Reporter(Daemon):
     """One configuration of postern-report, with a spool and a queue.
 
-    As a Daemon is: start() and stop() are of `serve`.
+    As a Daemon is: start() and stop() are of `serve`, which does not believe its
+    clock and closes no day; start_to_close_days() is.
     """
 
     metrics = REPORT_METRICS
 
     def __init__(self, bench, name, **overrides):
         self.day = reported_day().isoformat()
+        self.bench = bench
+        self.name = name
+        spool = bench.internet.log / f"{name}.spool"
         super().__init__(bench.reporter, name, bench.internet.log,
                          bench.internet.certificates.ca, **{
             "report__organization_name": ORGANIZATION,
@@ -141,9 +146,18 @@ class Reporter(Daemon):
             "report__allow_private": OUR_INTERNET,
             "report__jitter": "0s",
             "report__metrics_listen": f"inet:{REPORT_METRICS}",
-            "report__queue_directory":
-                bench.internet.log / f"{name}.spool/reports",
+            "report__queue_directory": spool / "reports",
             **overrides})
+
+    def start_to_close_days(self):
+        """Starts serve; ten minutes pass at once, in which its clocks go
+        evenly. From then on it goes by the true time."""
+        clock = WallClock(self.bench, self.name, self.binary)
+        clock.ten_minutes_ago()
+        self.start(environment=clock.environment)
+        self.metric("up")  # who answers has looked at the clocks
+        clock.let_them_pass()
+        return self
 
     def add(self, *outcomes):
         """Lines of the day that is reported, but for their `at`."""

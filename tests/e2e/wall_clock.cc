@@ -1,7 +1,13 @@
-// A wall clock of its own for a program that this is preloaded to: so many
-// nanoseconds ahead of the true one as the file $WALL_CLOCK says, a number of
-// 64 bits that may change at any time. The clocks that nobody can set, timers
-// and the times of files are left alone. wallclock.py builds and uses it.
+// Clocks of its own for a program that this is preloaded to. The file
+// $WALL_CLOCK has two numbers of 64 bits, nanoseconds, that may change at any
+// time:
+//
+//   ahead   the wall clock is so far ahead of the true one;
+//   passed  so much more time has passed by the wall clock and by the boot
+//           clock (CLOCK_BOOTTIME), evenly.
+//
+// Waits, timers and the times of files are left alone, and so are programs that
+// this one starts. wallclock.py builds and uses it.
 //
 // (libfaketime shifts timers that are absolute, too, on whatever clock: a
 // program that waits by a timerfd then waits for ever.)
@@ -20,19 +26,42 @@ namespace {
 
 constexpr int64_t kSecond = 1'000'000'000;
 
-std::atomic<int64_t>* Ahead() {
-  static std::atomic<int64_t>* const ahead = [] {
+struct Shifts {
+  std::atomic<int64_t> ahead;
+  std::atomic<int64_t> passed;
+};
+
+const Shifts& Told() {
+  static const Shifts* const told = [] {
     void* map = MAP_FAILED;
     if (const char* path = std::getenv("WALL_CLOCK")) {
       const int file = open(path, O_RDONLY | O_CLOEXEC);
-      map = mmap(nullptr, sizeof *ahead, PROT_READ, MAP_SHARED, file, 0);
+      map = mmap(nullptr, sizeof *told, PROT_READ, MAP_SHARED, file, 0);
       close(file);
     }
     // A test must not go by the true time unawares.
     if (map == MAP_FAILED) std::abort();
-    return static_cast<std::atomic<int64_t>*>(map);
+    return static_cast<const Shifts*>(map);
   }();
-  return ahead;
+  return *told;
+}
+
+int64_t Shift(clockid_t clock) {
+  switch (clock) {
+    case CLOCK_REALTIME:
+    case CLOCK_REALTIME_COARSE:
+      return Told().ahead + Told().passed;
+    case CLOCK_BOOTTIME:
+      return Told().passed;
+    default:
+      return 0;
+  }
+}
+
+// Before the program gives up rights that the file needs.
+__attribute__((constructor)) void Begin() {
+  Told();
+  unsetenv("LD_PRELOAD");
 }
 
 }  // namespace
@@ -42,9 +71,8 @@ extern "C" {
 int clock_gettime(clockid_t clock, timespec* now) noexcept {
   // Not the C library's, which a sanitizer may ask before it can look it up.
   const auto result = static_cast<int>(syscall(SYS_clock_gettime, clock, now));
-  if (result == 0 &&
-      (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) {
-    const int64_t told = now->tv_sec * kSecond + now->tv_nsec + *Ahead();
+  if (result == 0) {
+    const int64_t told = now->tv_sec * kSecond + now->tv_nsec + Shift(clock);
     now->tv_sec = told / kSecond;
     now->tv_nsec = told % kSecond;
   }

@@ -14,7 +14,7 @@ from cases import NONE, secure
 from checks import DANE, Skipped, equal, found_in, is_temp
 from daemon import Client, ask
 from scenarios.disk import fill, small_disk
-from sender import TLSRPT_SOCKET, tells_of_sessions
+from sender import TLSRPT_SOCKET, restart, tells_of_sessions
 from testnet import PATIENCE, wait_for
 from tlsrpt import (datagram, detail, differences, outcome, parse,
                     send_datagrams)
@@ -373,12 +373,10 @@ def deferred_for_a_policy(bench):
         equal(ask(domain), NONE, "the second time")
 
 
-def told_by_a_log_file(bench):
-    """An older Postfix's own log, through a restart of the daemon."""
-    if tells_of_sessions():
-        raise Skipped("this machine's Postfix tells of its sessions")
+def is_told_by_its_log(bench, name):
+    """Through a restart of the daemon."""
     domain = "sts-wrong-cert.test"
-    with bench.daemon("log-file", tlsrpt__listen=None,
+    with bench.daemon(name, tlsrpt__listen=None,
                       tlsrpt__maillog=bench.log.maillog) as daemon:
         for number in (1, 2):
             bench.send_and_wait(domain)
@@ -387,6 +385,20 @@ def told_by_a_log_file(bench):
             equal([line["failed"] for line in got], [1] * 2 * number,
                   "sessions with its two addresses")
             daemon.start()  # from there on
+
+
+def told_by_a_log_file(bench):
+    """An older Postfix's own log, whatever it calls itself in it."""
+    if tells_of_sessions():
+        raise Skipped("this machine's Postfix tells of its sessions")
+    is_told_by_its_log(bench, "log-file")
+    restart("syslog_name = mx-out")
+    try:
+        is_told_by_its_log(bench, "log-file-of-mx-out")
+        found_in(r"mx-out/smtp\[\d+\]: .*sts-wrong-cert", bench.log.text(),
+                 "Postfix's log")
+    finally:
+        restart("syslog_name = postfix")
 
 
 SCENARIOS = [told_by_a_log_file, datagrams, socket_is_kept,

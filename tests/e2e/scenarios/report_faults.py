@@ -124,7 +124,7 @@ def killed_at_every_step_of_a_day(bench):
             if by == "send":
                 reporter.process = reporter.begin()
             else:
-                reporter.launch()
+                reporter.start_to_close_days()
             wait_for(step, LIMIT, "the step at which to kill")
             equal(reporter.process.poll(), None, "an end before the kill")
             reporter.kill()

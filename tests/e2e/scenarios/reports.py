@@ -93,6 +93,7 @@ def reports_go_the_whole_way(bench):
     keys.publish(bench)
     publish(bench, {})
     reporter = Reporter(bench, "told", spool__directory=spool.directory,
+                        report__queue_directory=spool.directory / "reports",
                         **keys.settings())
     before = len(bench.log.received(MAILBOX))
     with bench.daemon("told-policies"), HttpsHosts(bench) as hosts:

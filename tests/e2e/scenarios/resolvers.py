@@ -55,7 +55,7 @@ def resolver_gone(bench):
 
 
 def resolver_does_not_validate(bench):
-    """DANE is left to Postfix, MTA-STS still works, nothing is deferred."""
+    """DANE is off, MTA-STS still works, nothing is deferred."""
     resolver = bench.internet.resolver(OTHER_RESOLVER, validating=False)
     try:
         with bench.daemon("novalidation",
