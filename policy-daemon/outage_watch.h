@@ -9,7 +9,8 @@
 //
 // So that the first of them is not told either, a finding that rests on a host
 // out of reach is held until somebody is reached (it was the domain), there is
-// an outage (it was us), or kWindow has passed (nobody else was asked).
+// an outage (it was us), or nobody else was asked within kWindow, or before the
+// daemon ends.
 //
 // Contract: loop thread only; the sink is called from it. Holds at most
 // kMaxHeldBytes: of more, the oldest are passed on.
@@ -45,6 +46,8 @@ class OutageWatch final : public OutcomeSink {
   bool outage() const { return outage_; }
 
   void Record(Finding finding) override;
+  // What is held is passed on: nobody will be asked any more.
+  void Finish() { Release(SteadyTime::max()); }
 
  private:
   struct Held {

@@ -137,9 +137,7 @@ Awaitable<PolicyService::Reply> PolicyService::Answer(std::string text,
   const std::shared_ptr<Flight> flight = Join(*key);
   Replies replies;
   if (!flight) {
-    replies = TempReplies(
-        "too many lookups at once; raise policy.max_lookups if this lasts",
-        ReplyKind::kTempTooManyLookups);
+    replies = TempReplies(NoRoom(), ReplyKind::kTempTooManyLookups);
   } else {
     flight->asked = true;
     if (auto at_once = WithoutHeldFetch(*flight)) {
@@ -242,14 +240,22 @@ DecisionSettings PolicyService::Choices() const {
           .dane_is_enough = DaneIsEnough(settings_.reply.site_level)};
 }
 
-bool PolicyService::HasRoom() const {
+const char* PolicyService::NoRoom() const {
+  // Nothing raises this bound, and more lookups would only reach it sooner.
+  if (bytes_held() >= kMaxBytesHeld)
+    return "lookups in progress hold too much memory; mail is tried again "
+           "later";
   // Lookups that only wait for a slow policy file leave the others their room;
   // the fetcher bounds them.
   const size_t fetching = world_.fetcher.in_foreground();
   // Those that are answered already cost little, but not nothing.
-  return bytes_held() < kMaxBytesHeld &&
-         undecided_ < settings_.max_lookups + fetching &&
-         in_flight_.size() < settings_.max_lookups * kAnsweredShare + fetching;
+  const bool has_room =
+      undecided_ < settings_.max_lookups + fetching &&
+      in_flight_.size() < settings_.max_lookups * kAnsweredShare + fetching;
+  return has_room
+             ? nullptr
+             : "too many lookups at once; raise policy.max_lookups if this "
+               "lasts";
 }
 
 std::shared_ptr<PolicyService::Flight> PolicyService::Join(
@@ -258,7 +264,7 @@ std::shared_ptr<PolicyService::Flight> PolicyService::Join(
   const std::string name = NameFor(key.ToString(), overriding);
   if (const auto found = in_flight_.find(name); found != in_flight_.end())
     return found->second;
-  if (!HasRoom()) return nullptr;
+  if (NoRoom()) return nullptr;
   ports_.insert(key.port);
   const bool dane_off = overriding && overriding->dane_off;
   const Lookup::Settings settings{

@@ -101,7 +101,8 @@ class PolicyService {
   // Null: there are too many.
   std::shared_ptr<Flight> Join(const PolicyKey& key);
   DecisionSettings Choices() const;
-  bool HasRoom() const;
+  // Why no lookup may start now, and what to do; null: one may.
+  const char* NoRoom() const;
   // What is in memory for `name` (MemoryKey()).
   AnswerTable::Found InMemory(std::string_view name, Dialect dialect);
   // Where an answer by the resolver as it is now is kept.

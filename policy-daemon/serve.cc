@@ -380,6 +380,7 @@ class Daemon {
     if (reader_ && !reader_->has_ended())
       Log(LogLevel::kError, "maillog_not_read_to_its_end",
           {{"reason", "the disk hangs"}});
+    engine_.outage.Finish();
     std::function<bool()> finding = [this] { return engine_.findings.busy(); };
     co_await WaitWhile(std::move(finding), kFindingPatience);
     if (const size_t left = engine_.findings.GiveUp())

@@ -32,12 +32,30 @@ Status ReadFile(const std::string& path, DayTotals& totals) {
   return reader->status();
 }
 
+// One that cannot be looked at is none.
+bool IsAbsent(const std::filesystem::path& folder) {
+  std::error_code unknown;
+  return std::filesystem::status(folder, unknown).type() ==
+         std::filesystem::file_type::not_found;
+}
+
 }  // namespace
 
-Result<std::vector<std::string>> ReadDay(
-    const std::vector<std::string>& directories, Day day, DayTotals& totals) {
-  std::set<std::pair<dev_t, ino_t>> seen;
+std::vector<std::string> MissingFolders(
+    const std::vector<std::string>& directories, bool had_outcomes) {
   std::vector<std::string> missing;
+  for (const std::string& directory : directories) {
+    const bool is_ours = &directory == &directories.front();
+    if ((had_outcomes || !is_ours) && IsAbsent(directory))
+      missing.push_back(directory);
+  }
+  return missing;
+}
+
+Result<std::vector<std::string>> ReadDay(
+    const std::vector<std::string>& directories, bool had_outcomes, Day day,
+    DayTotals& totals) {
+  std::set<std::pair<dev_t, ino_t>> seen;
   for (const std::string& directory : directories) {
     const std::string path = SpoolPath(directory, day);
     struct stat file {};
@@ -45,21 +63,15 @@ Result<std::vector<std::string>> ReadDay(
       const int why = errno;
       const bool is_ours = &directory == &directories.front();
       const std::filesystem::path folder(directory);
-      std::error_code unknown;
-      if (why == ENOENT &&
-          std::filesystem::is_directory(is_ours ? folder.parent_path() : folder,
-                                        unknown))
-        continue;
-      if (why != ENOENT || is_ours)
+      if (why != ENOENT || (is_ours && IsAbsent(folder.parent_path())))
         return Error{"cannot read " + path + ": " + std::strerror(why)};
-      missing.push_back(directory);
       continue;
     }
     if (!seen.emplace(file.st_dev, file.st_ino).second) continue;
     const Status read = ReadFile(path, totals);
     if (!read) return read.error();
   }
-  return missing;
+  return MissingFolders(directories, had_outcomes);
 }
 
 }  // namespace postern

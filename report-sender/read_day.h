@@ -4,9 +4,10 @@
 // by whatever path, counts once; a spool without the day's file had nothing to
 // tell. The day is over: a line without its end is torn.
 //
-// The first folder is our own, and the first outcome makes it. The others are
-// of other machines: one that is not there is not mounted, and its outcomes are
-// missing.
+// The first folder is our own, and the first outcome makes it. Where there had
+// been outcomes before, it was there, so that it is not mounted if it is not
+// there now. The others are of other machines: one that is not there is not
+// mounted. Of such folders the outcomes are missing.
 #pragma once
 
 #include <string>
@@ -19,9 +20,15 @@
 
 namespace postern {
 
-// `directories`: the folders that hold the day files. Returns those that are
-// missing. Where one cannot be read, an Error; `totals` then hold a part.
+// `directories`: the folders that hold the day files; `had_outcomes`: an
+// earlier day had some. Returns those that are missing. Where one cannot be
+// read, an Error; `totals` then hold a part.
 Result<std::vector<std::string>> ReadDay(
-    const std::vector<std::string>& directories, Day day, DayTotals& totals);
+    const std::vector<std::string>& directories, bool had_outcomes, Day day,
+    DayTotals& totals);
+
+// Those of `directories` that are missing. Blocks.
+std::vector<std::string> MissingFolders(
+    const std::vector<std::string>& directories, bool had_outcomes);
 
 }  // namespace postern

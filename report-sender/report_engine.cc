@@ -62,12 +62,15 @@ Status ReportEngine::Use(ReportConfigurationPtr wanted) {
 }
 
 Awaitable<Result<ReportEngine::SpoolDay>> ReportEngine::Read(Day day) {
+  const auto had_outcomes = queue->HadOutcomes();
+  if (!had_outcomes) co_return had_outcomes.error();
   using Totals = Result<SpoolDay>;
   std::function<Totals()> work = [spools = configuration->Spools(),
+                                  had_outcomes = *had_outcomes,
                                   day]() -> Totals {
     try {
       auto totals = std::make_shared<DayTotals>();
-      auto missing = ReadDay(spools, day, *totals);
+      auto missing = ReadDay(spools, had_outcomes, day, *totals);
       if (!missing) return missing.error();
       return SpoolDay{std::move(totals), std::move(*missing)};
     } catch (const std::exception& error) {

@@ -41,9 +41,9 @@ struct ReportEngine {
   // The spools' totals of a day; reading blocks a thread of its own.
   Awaitable<Result<SpoolDay>> Read(Day day);
   // Reads a day, builds its reports ("": of all domains, and then it is
-  // closed) and puts them into the queue. While a further spool.directory is
-  // missing, that is an Error until the day's last chance (kCatchUpDays): then
-  // it is closed without that folder.
+  // closed) and puts them into the queue. While a spool.directory is
+  // missing (read_day.h), that is an Error until the day's last chance
+  // (kCatchUpDays): then it is closed without that folder.
   Awaitable<Result<BuiltDay>> Queue(Day day, std::string domain,
                                     DayBuilder::Progress progress);
   // Of the keys that we sign with, whether DNS has the public half.

@@ -234,6 +234,13 @@ Result<bool> ReportQueue::IsClosed(Day day, WallTime now) {
   return found;
 }
 
+Result<bool> ReportQueue::HadOutcomes() {
+  Statement row(db_.get(), "SELECT 1 FROM days WHERE lines > 0 LIMIT 1");
+  const bool found = row.Step();
+  if (row.failed()) return Failed("read");
+  return found;
+}
+
 Result<int64_t> ReportQueue::IdentityNumber(const Identity& identity) {
   const Submitter& who = identity.submitter;
   Statement make(db_.get(),

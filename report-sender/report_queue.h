@@ -162,6 +162,8 @@ class ReportQueue {
              WallTime now);
   // Closes it once; again only where it had been closed later than `day.at`.
   Status Close(const ClosedDay& day);
+  // A day that was closed had some.
+  Result<bool> HadOutcomes();
   // Mails of ours handed over on `day` to addresses at `domain`.
   Result<uint64_t> MailsTo(const std::string& domain, Day day);
 

@@ -6,6 +6,7 @@
 #include "common/text.h"
 
 #include "report-sender/command_support.h"
+#include "report-sender/read_day.h"
 #include "report-sender/report_commands.h"
 
 namespace postern {
@@ -93,7 +94,8 @@ void PutTime(JsonText& out, const std::optional<WallTime>& time, bool next) {
 
 void PutStatus(const std::vector<DayRow>& days,
                const std::vector<DeliveryRow>& deliveries,
-               const std::vector<PausedAddress>& paused, JsonText& out) {
+               const std::vector<PausedAddress>& paused,
+               const std::vector<std::string>& missing, JsonText& out) {
   out.PutList(R"({"days":[)", days, [&](const DayRow& day) {
     out.Put(R"({"day":")", FormatDay(day.day));
     if (day.closed) {
@@ -130,16 +132,18 @@ void PutStatus(const std::vector<DayRow>& days,
     out.Put(R"(,"reason":")", one.reason);
     out.Put("}");
   });
+  out.PutList(R"(,"missing-spools":[)", missing);
   out.Put("}");
 }
 
 std::string StatusJson(const std::vector<DayRow>& days,
                        const std::vector<DeliveryRow>& deliveries,
-                       const std::vector<PausedAddress>& paused) {
+                       const std::vector<PausedAddress>& paused,
+                       const std::vector<std::string>& missing) {
   std::string json;
   {
     JsonText out(json);
-    PutStatus(days, deliveries, paused, out);
+    PutStatus(days, deliveries, paused, missing, out);
   }
   return json;
 }
@@ -175,8 +179,13 @@ int ReportStatus(const CommandLine& line) {
   if (!deliveries) return Complain(deliveries.error().message, kTemporary);
   const auto paused = (*queue)->Paused(DayOf(WallNow()));
   if (!paused) return Complain(paused.error().message, kTemporary);
+  const auto had_outcomes = (*queue)->HadOutcomes();
+  if (!had_outcomes) return Complain(had_outcomes.error().message, kTemporary);
+  ReportConfiguration configuration;
+  configuration.options = line.options;
+  const auto missing = MissingFolders(configuration.Spools(), *had_outcomes);
   if (line.json)
-    std::puts(StatusJson(*days, *deliveries, *paused).c_str());
+    std::puts(StatusJson(*days, *deliveries, *paused, missing).c_str());
   else
     PrintText(*days, *deliveries);
   if (!line.json)
@@ -184,11 +193,17 @@ int ReportStatus(const CommandLine& line) {
       std::printf("paused until %s: %s (its mails came back: %s)\n",
                   FormatDay(one.until).c_str(), Printable(one.address).c_str(),
                   Printable(one.reason).c_str());
+  if (!line.json)
+    for (const std::string& folder : missing)
+      std::printf(
+          "%s is not there (spool.directory): is it mounted? Days wait "
+          "for it, up to three days\n",
+          Printable(folder).c_str());
   const bool given_up = std::any_of(
       deliveries->begin(), deliveries->end(), [](const DeliveryRow& row) {
         return row.state == DeliveryState::kGivenUp;
       });
-  return given_up ? kProblem : kFine;
+  return given_up || !missing.empty() ? kProblem : kFine;
 }
 
 int ChangeReports(const CommandLine& line) {

@@ -27,10 +27,11 @@ class ReadDayTest : public testing::Test {
   void Write(const std::string& name, const std::string& bytes, Day of = day) {
     std::ofstream(SpoolPath(Folder(name), of), std::ios::binary) << bytes;
   }
-  Result<std::vector<std::string>> Read(const std::vector<std::string>& names) {
+  Result<std::vector<std::string>> Read(const std::vector<std::string>& names,
+                                        bool had_outcomes = false) {
     std::vector<std::string> folders;
     for (const std::string& name : names) folders.push_back(Folder(name));
-    return ReadDay(folders, day, totals);
+    return ReadDay(folders, had_outcomes, day, totals);
   }
   // Of example.com.
   uint64_t successful() {
@@ -111,6 +112,16 @@ TEST_F(ReadDayTest, AFurtherSpoolThatIsNotThereIsMissing) {
 TEST_F(ReadDayTest, BeforeTheFirstOutcomeThereIsNothing) {
   ASSERT_TRUE(Read({"outcomes"}));
   EXPECT_EQ(totals.lines(), 0u);
+}
+
+// Its mount point is empty.
+TEST_F(ReadDayTest, OurOwnSpoolThatWasThereAndIsNotIsMissing) {
+  Write(second, line);
+  const auto missing = Read({"outcomes", second}, true);
+  ASSERT_TRUE(missing);
+  EXPECT_EQ(*missing, std::vector<std::string>{Folder("outcomes")});
+  EXPECT_EQ(successful(), 3u);
+  EXPECT_EQ(*Read({first}, true), std::vector<std::string>());
 }
 
 TEST_F(ReadDayTest, SoIsAFileThatCannotBeRead) {

@@ -100,6 +100,16 @@ TEST_F(OurTroubleTest, OneDomainOutOfReachIsToldWhenNobodyElseWasAsked) {
   EXPECT_EQ(told(), Domains{dead});
 }
 
+// What is held is not lost where the daemon ends.
+TEST_F(OurTroubleTest, OneDomainOutOfReachIsToldWhenNobodyElseWillBeAsked) {
+  const std::string dead = AskUnreached(1);
+  EXPECT_EQ(told(), Domains());
+  engine().outage.Finish();
+  EXPECT_EQ(told(), Domains{dead});
+  world.Pass(1h);
+  EXPECT_EQ(told(), Domains{dead});
+}
+
 TEST_F(OurTroubleTest, ThreeDomainsOutOfReachAreAnOutageOfOurs) {
   for (const HttpsFailure failure :
        {HttpsFailure::kRefused, HttpsFailure::kConnect, HttpsFailure::kTls}) {

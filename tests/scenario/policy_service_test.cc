@@ -223,6 +223,18 @@ TEST_F(AnswerTest, TooManyLookupsAreTempWithAReason) {
   EXPECT_EQ(service().lookups_in_flight(), 2u);
 }
 
+// No number of lookups would help.
+TEST_F(AnswerTest, LookupsThatHoldTooMuchMemoryAreTempWithThatReason) {
+  DaneDomain();
+  *engine().bytes_held += 128 << 20;
+  const std::string answer = Answer("example.com");
+  EXPECT_TRUE(answer.starts_with("TEMP lookups in progress hold too much"))
+      << answer;
+  EXPECT_EQ(answer.find("policy.max_lookups"), std::string::npos);
+  *engine().bytes_held -= 128 << 20;
+  EXPECT_EQ(Answer("example.com"), kDaneOnly);
+}
+
 TEST_F(AnswerTest, LookupsThatWaitForSlowPolicyFilesLeaveRoomForOthers) {
   settings.max_lookups = 1;
   Restart();

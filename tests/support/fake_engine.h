@@ -59,6 +59,8 @@ struct FakeEngine {
   StsLookup sts;
   DaneLookup dane;
   Refresher refresher;
+  // By the lookups of the service.
+  std::shared_ptr<size_t> bytes_held = std::make_shared<size_t>(0);
   PolicyService service;
 };
 
