@@ -12,9 +12,9 @@ HANDBOOK = HERE.parents[1] / "docs/operations.md"
 FENCED = re.compile(r"^```sh\n(.*?)^```$", re.M | re.S)
 # An indented block, with the paragraph before it.
 INDENTED = re.compile(r"((?:^(?! {4}|```).+\n)+)\n((?:^ {4,}.*\n)+)", re.M)
-COMMAND = re.compile(r"^\s+(postern-\w+|systemctl|apt-get|apt|postconf|postfix|"
-                     r"postmap|sqlite3|openssl|journalctl|echo|usermod|chgrp|"
-                     r"chmod|sendmail|tail) ", re.M)
+COMMAND = re.compile(r"^\s+(postern-(?:policy|report)|systemctl|apt-get|apt|"
+                     r"postconf|postfix|postmap|sqlite3|openssl|journalctl|"
+                     r"echo|usermod|chgrp|chmod|sendmail|tail) ", re.M)
 MARK = re.compile(r"[Ff]or\s+example")
 
 
