@@ -46,7 +46,8 @@ std::string MailOf(const Parcel& parcel) {
        .recipient = std::get<MailAddress>(parcel.destination).address,
        .date = parcel.date,
        .text = parcel.text,
-       .gzip = parcel.gzip},
+       .gzip = parcel.gzip,
+       .message_id = parcel.message_id},
       parcel.identity.submitter);
 }
 

@@ -90,7 +90,8 @@ std::string FormatReportMail(const ReportMail& mail,
          // RFC 8460 section 5.3.
          "\nSubject: Report Domain: " + mail.domain +
          "\n Submitter: " + submitter.domain + "\n Report-ID: <" + id + ">" +
-         "\nMessage-ID: <" + id + ">" +
+         "\nMessage-ID: <" + (mail.message_id.empty() ? id : mail.message_id) +
+         ">" +
          // RFC 3834 section 5: no answer by a machine, please.
          "\nAuto-Submitted: auto-generated"
          // RFC 8689: to be delivered although TLS fails (RFC 8460 section 3).

@@ -7,7 +7,7 @@
 //   Subject: Report Domain: example.com
 //    Submitter: example.org
 //    Report-ID: <5f0c...@example.org>
-//   Message-ID: <5f0c...@example.org>
+//   Message-ID: <5f0c...04be...@example.org>
 //   ...
 //   TLS-Required: No
 //   TLS-Report-Domain: example.com
@@ -37,6 +37,8 @@ struct ReportMail {
   WallTime date;
   std::string text;  // ReportText()
   std::string gzip;  // of ReportJson()
+  // Without < and >; "": the report-id.
+  std::string message_id = "";
 };
 
 std::string FormatReportMail(const ReportMail& mail,

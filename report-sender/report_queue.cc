@@ -64,6 +64,9 @@ constexpr char kBouncesSchema[] = R"(
 CREATE TABLE IF NOT EXISTS bounces(
   address TEXT NOT NULL, day TEXT NOT NULL, reason TEXT NOT NULL,
   PRIMARY KEY(address, day)) WITHOUT ROWID;
+-- Of this queue, random: what the Message-IDs of its mails are made with.
+CREATE TABLE IF NOT EXISTS secret(
+  number INTEGER PRIMARY KEY CHECK(number = 1), bytes BLOB NOT NULL);
 )";
 
 constexpr auto kWaiting = static_cast<int64_t>(DeliveryState::kWaiting);
@@ -132,6 +135,8 @@ Result<std::unique_ptr<ReportQueue>> ReportQueue::OpenWith(
   if (code != SQLITE_OK) return queue->Failed("open");
   const Status prepared = queue->Prepare();
   if (!prepared) return prepared.error();
+  const Status secret = queue->ReadSecret();
+  if (!secret) return secret.error();
   return queue;
 }
 
@@ -357,7 +362,7 @@ Result<std::optional<Parcel>> ReportQueue::Load(int64_t number) {
   Statement row(db_.get(),
                 "SELECT d.destination, d.attempts, d.first, r.day, r.domain,"
                 " r.date, r.text, r.gzip, i.organization, i.contact, i.domain,"
-                " i.instance, i.sender FROM deliveries d"
+                " i.instance, i.sender, r.id FROM deliveries d"
                 " JOIN reports r ON r.number = d.report"
                 " JOIN identities i ON i.number = r.identity"
                 " WHERE d.number = ? AND d.state = 0");
@@ -381,6 +386,8 @@ Result<std::optional<Parcel>> ReportQueue::Load(int64_t number) {
   parcel.gzip = row.Text(7);
   parcel.identity = {{row.Text(8), row.Text(9), row.Text(10), row.Text(11)},
                      row.Text(12)};
+  if (const auto* mail = std::get_if<MailAddress>(&parcel.destination))
+    parcel.message_id = MessageIdFor(row.Text(13), mail->address);
   return std::optional(std::move(parcel));
 }
 

@@ -86,7 +86,8 @@ struct Parcel {
   WallTime date;  // when the report was built
   std::string text;
   std::string gzip;
-  int attempts = 0;  // so far
+  std::string message_id = "";  // of its mail; "": the report-id
+  int attempts = 0;             // so far
   std::optional<WallTime> first_attempt;
   // Not empty: the file holds nonsense in its place, and this is what.
   std::string unreadable = "";
@@ -182,10 +183,10 @@ class ReportQueue {
   Result<uint64_t> Retry(const std::string& id, WallTime now);
   Result<uint64_t> Drop(const std::string& id, WallTime now);
 
-  // A mail with this report-id came back from `address` on `day`. False: none
-  // of ours was handed over to that address in the ten days before; or, with
-  // `address` "", to several.
-  Result<bool> NoteBounce(const std::string& report_id,
+  // The mail with this Message-ID came back. `address`: from whom; "": not
+  // known. False: it is no Message-ID of ours, or that mail was not handed over
+  // to that address in the ten days before.
+  Result<bool> NoteBounce(const std::string& message_id,
                           const std::string& address, WallTime now,
                           const std::string& reason);
   Result<std::vector<PausedAddress>> Paused(Day today);
@@ -211,6 +212,12 @@ class ReportQueue {
   static Result<std::unique_ptr<ReportQueue>> OpenWith(const std::string& path,
                                                        int flags);
   Status Prepare();
+  // Makes it where there is none.
+  Status ReadSecret();
+  // Of the mail that carries a report to an address: the report-id with a part
+  // that nobody can guess, always the same.
+  std::string MessageIdFor(const std::string& report_id,
+                           const std::string& address) const;
   Error Failed(const std::string& doing) const;
   Result<int64_t> IdentityNumber(const Identity& identity);
   Status AddOne(const NewReport& report, int64_t identity, WallTime now);
@@ -223,6 +230,7 @@ class ReportQueue {
 
   std::string path_;
   sqlite::Database db_;
+  std::string secret_;
   int lock_ = -1;  // held as long as the process lives
 };
 

@@ -10,6 +10,7 @@ import gzip
 import http.server
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import threading
@@ -380,10 +381,12 @@ class Mail:
                 "TLS-Report-Submitter": SUBMITTER,
                 "Subject": f"Report Domain: {domain} Submitter: {SUBMITTER} "
                            f"Report-ID: <{report_id}>",
-                "Message-ID": f"<{report_id}>",
                 "TLS-Required": "No",
                 "Auto-Submitted": "auto-generated"}.items():
             equal(message.get_all(field), [value], field)
+        unique, host = report_id.split("@")
+        found_in(rf"^<{unique}\.[0-9a-f]{{32}}@{re.escape(host)}>$",
+                 message["Message-ID"], "Message-ID")
         sender, = message["From"].addresses
         equal((sender.addr_spec, sender.display_name), (SENDER, ORGANIZATION),
               "From")

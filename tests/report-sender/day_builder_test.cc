@@ -332,8 +332,9 @@ TEST_F(DayBuilderTest, NoTargetIsFlooded) {
 
 TEST_F(DayBuilderTest, AnAddressWhoseMailsComeBackIsPaused) {
   Add({ReportAbout("old.example", {kMail}, kNow, kDay - std::chrono::days(1))});
-  const std::string id = Rows().at(0).report_id;
-  Settle(LoadOnly(), {DeliveryState::kDelivered, kNow, {}, ""});
+  const Parcel parcel = LoadOnly();
+  const std::string id = parcel.message_id;
+  Settle(parcel, {DeliveryState::kDelivered, kNow, {}, ""});
   for (int day = 0; day < 3; ++day)
     EXPECT_TRUE(*queue().NoteBounce(id, "TLS@example.com",
                                     kNow - hours(24 * day), "5.1.1"));
@@ -343,6 +344,30 @@ TEST_F(DayBuilderTest, AnAddressWhoseMailsComeBackIsPaused) {
   EXPECT_EQ(Built().suppressed, 1u);
   EXPECT_TRUE(*queue().Resume("tls@example.com"));
   EXPECT_TRUE(queue().Paused(kDay)->empty());
+}
+
+// A report-id is a hash of what everybody knows.
+TEST_F(DayBuilderTest, OnlyWhoHasSeenTheMailCanSayThatItCameBack) {
+  Add({ReportAbout("old.example", {kMail, kOtherMail}, kNow)});
+  const std::string report_id = Rows().at(0).report_id;
+  std::string id, other_id;
+  for (const Parcel& parcel : Load(kNow)) {
+    const std::string uri = DestinationUri(parcel.destination);
+    (uri == kMail ? id : other_id) = parcel.message_id;
+    Settle(parcel, {DeliveryState::kDelivered, kNow, {}, ""});
+  }
+  ASSERT_NE(id, other_id);
+  const size_t at = id.find('@');
+  const std::string forged = id.substr(0, at - 32) + std::string(32, '0');
+  for (const std::string& message_id :
+       {std::string(), report_id, forged + id.substr(at), id + "x", other_id,
+        "." + id, id.substr(0, at - 1) + id.substr(at)})
+    EXPECT_FALSE(*queue().NoteBounce(message_id, "tls@example.com", kNow, ""))
+        << message_id;
+  EXPECT_TRUE(*queue().NoteBounce(id, "TLS@example.com", kNow, ""));
+  // It was forwarded where it went.
+  EXPECT_TRUE(*queue().NoteBounce(id, "", kNow, ""));
+  EXPECT_FALSE(*queue().NoteBounce(id, "else@example.com", kNow, ""));
 }
 
 TEST(HasFailures, ByTheSessionsOrTheDetails) {

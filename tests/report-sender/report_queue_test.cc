@@ -651,6 +651,21 @@ TEST_F(ReportQueueTest, IsNotForEverybodyToRead) {
   }
 }
 
+// A delivery that is repeated, also by another process, is the same mail; a
+// queue of an earlier version gets a secret of its own.
+TEST_F(ReportQueueTest, AMailKeepsItsMessageId) {
+  Add({ReportAbout("example.com", {kMail})});
+  const std::string id = Load(kNow).at(0).message_id;
+  EXPECT_EQ(id.size(), Rows().at(0).report_id.size() + 33);
+  Reopen();
+  EXPECT_EQ(Load(kNow).at(0).message_id, id);
+  Sql("DROP TABLE secret");
+  Reopen();
+  const std::string another = Load(kNow).at(0).message_id;
+  EXPECT_EQ(another.size(), id.size());
+  EXPECT_NE(another, id);
+}
+
 TEST_F(ReportQueueTest, SeveralProgramsMayHaveItOpen) {
   const auto other = Open();
   Add({ReportAbout("example.com", {kMail})});
