@@ -15,6 +15,7 @@
 #include "common/text.h"
 
 #include "policy-daemon/configuration.h"
+#include "policy-daemon/https_check.h"
 #include "policy-daemon/maillog_line.h"
 #include "policy-daemon/memory_bounds.h"
 #include "policy-daemon/resolver_check.h"
@@ -179,6 +180,9 @@ int CheckConfig(const CommandLine& line) {
     for (std::string& warning :
          ResolverWarnings(postfix ? *postfix : PostfixSettings(), line.options))
       plan.warnings.push_back(std::move(warning));
+  for (std::string& warning :
+       HttpsWarnings(postfix ? *postfix : PostfixSettings(), *configuration))
+    plan.warnings.push_back(std::move(warning));
   for (const std::string& warning : plan.warnings)
     std::printf("warning: %s\n", Printable(warning, 500).c_str());
   for (const std::string& note : plan.notes)
