@@ -363,7 +363,8 @@ const std::vector<OptionSpec>& Specs() {
          return text.starts_with('/');
        }},
       {"report.user", "", "a user's name",
-       "user that postern-report runs as (default: postern-report, if run.user\n"
+       "user that postern-report runs as (default: postern-report, if "
+       "run.user\n"
        "is set and there is such a user; else run.user)",
        false,
        [](Options& o, const std::string& text) {
