@@ -11,6 +11,7 @@ from package_steps import (CONFIG, GROUPS, LIMIT, MILTER_SOCKET, PACKAGE,
                            QUEUE, SERVICES, SOCKET, SOCKETS, purge)
 from reporting import reported_day
 from testnet import wait_for
+from tlsrpt import outcome
 
 FIRST = "/root/first.deb"
 OLD_QUEUE = "/var/spool/postern/reports"
@@ -40,10 +41,9 @@ def use_first(machine):
     day = reported_day().isoformat()
     machine.run("install", "-o", "postern", "-g", "postern", "-m", "640",
                 "/dev/null", f"{OUTCOMES}/{day}.jsonl")
-    machine.write(f"{OUTCOMES}/{day}.jsonl", json.dumps({
-        "at": f"{day}T13:05:09Z", "domain": STS, "source": "postfix",
-        "policy-type": "sts", "policy-domain": STS, "successful": 1,
-        "failed": 0}) + "\n")
+    machine.write(f"{OUTCOMES}/{day}.jsonl", json.dumps(
+        {"at": f"{day}T13:05:09Z", **outcome(STS)},
+        separators=(",", ":")) + "\n")
     machine.run("find", OLD_QUEUE, "-type", "f", "-delete")
     machine.run("systemctl", "restart", *SERVICES)
     machine.unwired = machine.postfix()
@@ -69,8 +69,8 @@ def kept(machine):
     return {"queue": waiting(machine),
             "spool": {file.name: file.read_text()
                       for file in spool.glob("*.jsonl")},
-            "policies": [one["domain"] for one in json.loads(machine.out(
-                "postern-policy", "cache", "list", "--json"))],
+            "policies": [json.loads(line)["domain"] for line in machine.out(
+                "postern-policy", "cache", "list", "--json").splitlines()],
             "configuration": machine.path(CONFIG).read_text(),
             "Postfix": machine.postfix()}
 
