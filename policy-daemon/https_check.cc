@@ -31,8 +31,8 @@ std::vector<std::string> OwnDomainsOf(const PostfixSettings& postfix,
                                       const Options& options) {
   const std::string& contact = options.report.contact_info;
   std::vector<std::string> domains;
-  for (const std::string& name : {contact.substr(contact.find('@') + 1),
-                                  postfix.Effective("mydomain")})
+  for (const std::string& name :
+       {contact.substr(contact.find('@') + 1), postfix.Effective("mydomain")})
     if (const auto domain = NormalizeDomain(name)) domains.push_back(*domain);
   return domains;
 }
@@ -67,15 +67,15 @@ class HttpsCheck {
     if (!with_policy && !proxy) co_return;
     // The proxy's own word counts also for a host that there is not.
     HttpsRequest get;
-    get.host = "mta-sts." + (with_policy   ? *with_policy
+    get.host = "mta-sts." + (with_policy       ? *with_policy
                              : domains.empty() ? "invalid"
                                                : domains.front());
     get.port = options_.port;
     get.path = "/.well-known/mta-sts.txt";
     get.max_body = kMaxPolicyBytes;
     if (proxy) {
-      get.proxy = co_await FindProxy(loop_.get_executor(), clock_, resolver_,
-                                     *proxy);
+      get.proxy =
+          co_await FindProxy(loop_.get_executor(), clock_, resolver_, *proxy);
     } else {
       const HostAddresses addresses =
           co_await AddressesOf(loop_.get_executor(), clock_, resolver_,

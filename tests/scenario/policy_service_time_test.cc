@@ -228,7 +228,7 @@ TEST_F(SlowFetchTest, HoldsMailOnceADayWhateverTheFileSays) {
     for (const int max_age : {0, 60, 200, kWeek}) {
       for (const bool new_ids : {false, true}) {
         Restart();
-        world.store.entries.clear();
+        world.store.Clear();
         StsDomain(mode, max_age);
         ServePolicy(mode, "mx.example.com", max_age).After(10s);
         int held = 0;
