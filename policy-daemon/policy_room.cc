@@ -105,7 +105,8 @@ bool PolicyTable::MakeRoom(size_t cost, List newcomer, uint64_t owner) {
   for (int i = 0; i < kEvictedForOne; ++i) {
     const auto found = owners_.find(owner);
     if (found != owners_.end() &&
-        found->second.policies >= kMaxPoliciesOfOwner) {
+        (found->second.policies >= kMaxPoliciesOfOwner ||
+         found->second.bytes + cost > bounds_.max_bytes / kOwnersShare)) {
       // Its own affair.
       Slot victim = found->second.weak.first;
       if (victim == kNone && newcomer >= kOneDay)

@@ -10,7 +10,8 @@
 // mode enforce; of the last two kinds only those used on one day, and first of
 // the registrable domain that takes most room, the oldest first. A policy that
 // was used on two different days stays: then the newcomer is refused. One
-// registrable domain has kMaxPoliciesOfOwner policies at most. Failed fetches
+// registrable domain has kMaxPoliciesOfOwner policies at most, and a quarter of
+// the memory. Failed fetches
 // without a policy have a bound of their own; the oldest go.
 //
 // What the clock may delete. An expired policy is ignored, not deleted, until
@@ -44,6 +45,8 @@
 namespace postern {
 
 inline constexpr size_t kMaxPoliciesOfOwner = 1000;
+// And one part in so many of Bounds::max_bytes.
+inline constexpr size_t kOwnersShare = 4;
 inline constexpr size_t kMaxFailedDomains = 100000;
 inline constexpr int kExpiredDays = 7;
 

@@ -94,6 +94,19 @@ TEST_F(PolicyQuotaTest, OneOwnerHasAThousandAtMost) {
   EXPECT_TRUE(Put("one-more.co.uk"));
 }
 
+// Few that are large are as many that are small.
+TEST_F(PolicyQuotaTest, OneOwnerHasAQuarterOfTheMemoryAtMost) {
+  table.SetBounds({1000000, 1 << 20});
+  for (int i = 0; i < 500; ++i) {
+    const std::string name = "d" + std::to_string(i) + ".owner.test";
+    Put(name, "enforce", 4000);
+    UseAgain(name);
+  }
+  EXPECT_GT(Held(".owner.test", 500), 10);
+  EXPECT_LE(table.bytes(), (size_t{1} << 20) / kOwnersShare);
+  EXPECT_TRUE(Put("other.test", "enforce", 4000));
+}
+
 TEST_F(PolicyQuotaTest, WhoGoesFirst) {
   SetRoom(4);
   Put("expired.test");
