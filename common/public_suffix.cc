@@ -16,6 +16,8 @@ const psl_ctx_t* List() {
 
 }  // namespace
 
+void LoadPublicSuffixes() { List(); }
+
 std::string_view RegistrableDomain(std::string_view name) {
   if (!List()) return name;
   const std::string text(name);

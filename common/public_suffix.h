@@ -13,6 +13,10 @@
 
 namespace postern {
 
+// Reads the list now; else whoever asks first reads the file. For programs
+// whose loop must not block.
+void LoadPublicSuffixes();
+
 // The public suffix of `name` and one label more, a part of `name`. A name that
 // is itself a public suffix, or has one label, is its own owner. `name` in the
 // inside form of domain_name.h.

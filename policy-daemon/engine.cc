@@ -53,6 +53,7 @@ Result<std::unique_ptr<Engine>> Engine::Create(boost::asio::io_context& loop,
                                                Configuration configuration,
                                                Memory memory) {
   const Options& options = configuration.options;
+  LoadPublicSuffixes();
   Outside outside;
   outside.metrics = std::make_unique<Metrics>();
   outside.clock = std::make_unique<LoopClock>(loop);

@@ -201,7 +201,7 @@ def preview(bench):
     found_in(r"(?m)^b.reports.test: .*\n  no report: it wants no reports\n  refused: .*ftp:",
              shown.stderr, "why it goes nowhere")
     mail = reporter.command(*words, A, "--mail").stdout.encode()
-    equal(Mail.read(mail, A).report, reports[0], "the report in the mail")
+    equal(Mail.read(mail, A, is_copy=True).report, reports[0], "the report in the mail")
     equal(verify_signatures(mail), ["ed25519-sha256", "rsa-sha256"],
           "signatures")
     nothing = reporter.command(*words, "c.reports.test")
@@ -291,7 +291,8 @@ def today_is_not_reported(bench):
     found_in("1 report sent to me@told-good.test", copy.stdout, "send --to")
     equal(sendmail.arguments(), [f"-i -f {SENDER} -- me@told-good.test"],
           "arguments")
-    report, = [Mail.read(mail, A).report for mail in sendmail.mails()]
+    report, = [Mail.read(mail, A, is_copy=True).report
+               for mail in sendmail.mails()]
     found_in(f"^{today}T", report["date-range"]["start-datetime"], "its day")
     assert not (reporter.spool.directory / "reports").exists(), \
         "copies were recorded"
